@@ -1,0 +1,1 @@
+"""Cohort rows to features; siblings that do not know each other."""

@@ -1,0 +1,1 @@
+"""One frozen settings model per stage; an unknown key is an error that names the nearest known one."""

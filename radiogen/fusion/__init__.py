@@ -1,0 +1,1 @@
+"""Branch tables to one probability, everything fitted inside the fold."""

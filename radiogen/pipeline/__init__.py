@@ -1,0 +1,1 @@
+"""The stages in order over a study folder, with resume."""

@@ -1,0 +1,1 @@
+"""Raw scans to one grid: brain, intensity, quality."""

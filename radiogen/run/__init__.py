@@ -1,0 +1,1 @@
+"""Running things: atomic writing, provenance sidecars, one executor over cases, quarantine, logging."""

@@ -1,0 +1,42 @@
+"""Logging: silent as a library; the command line turns on one console line per event and a log file with traces."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from radiogen.errors import OutputError
+
+logging.getLogger("radiogen").addHandler(logging.NullHandler())
+
+
+def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
+    """Send radiogen's log to standard error: errors with `quiet`, details with `verbose`, progress otherwise."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False, show_level=verbose, markup=False)
+    handler.setLevel(level)
+    logger = logging.getLogger("radiogen")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+
+
+def log_to_file(folder: str | Path) -> Path:
+    """Append radiogen's full log, with traces and times, to `radiogen.log` in `folder` and return its path.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    path = Path(folder) / "radiogen.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.", hint="Choose an output folder that you may write to.") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("radiogen")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    return path

@@ -1,0 +1,1 @@
+"""Formulas on arrays that know nothing of patients."""
