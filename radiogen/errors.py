@@ -98,7 +98,9 @@ class MissingDependencyError(InputError):
     """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"The package '{package}' is not installed.", hint=f"Install it with: pip install 'radiogen[{extra}]'")
+        super().__init__(
+            f"The package '{package}' is not installed.", hint=f"Install it with: pip install 'radiogen[{extra}]'"
+        )
 
 
 class CaseError(RadiogenError):

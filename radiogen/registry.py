@@ -54,7 +54,10 @@ class Registry:
         """
         entries = self._all()
         if name not in entries:
-            raise ConfigError(f"'{name}' is not one of the {self.kind}: {', '.join(sorted(entries))}.", hint=did_you_mean(name, entries))
+            raise ConfigError(
+                f"'{name}' is not one of the {self.kind}: {', '.join(sorted(entries))}.",
+                hint=did_you_mean(name, entries),
+            )
         module, _, attribute = entries[name].partition(":")
         return getattr(import_module(module), attribute)
 

@@ -16,7 +16,10 @@ from radiogen.errors import IncompleteError, InputError, RadiogenError
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Cases worked on at the same time.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random; the same seed gives the same bytes.")]
-Config = Annotated[Path | None, typer.Option("--config", "-c", help="YAML with this stage's settings; options on the command line win.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML with this stage's settings; options on the command line win."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
 
@@ -52,7 +55,9 @@ def _report_os_error(error: OSError) -> None:
 
     if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}:
         raise error
-    typer.echo(f"error: {error.strerror}: {error.filename or 'output'}. Free space or choose another output folder.", err=True)
+    typer.echo(
+        f"error: {error.strerror}: {error.filename or 'output'}. Free space or choose another output folder.", err=True
+    )
     raise typer.Exit(InputError.exit_code) from error
 
 

@@ -22,7 +22,11 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for sc
         typer.echo(json.dumps(facts, indent=2))
         return
     for key, value in facts.items():
-        typer.echo(f"{key}: {', '.join(value) if isinstance(value, list) else value}" if not isinstance(value, dict) else f"{key}:")
+        typer.echo(
+            f"{key}: {', '.join(value) if isinstance(value, list) else value}"
+            if not isinstance(value, dict)
+            else f"{key}:"
+        )
         if isinstance(value, dict):
             for name, item in value.items():
                 typer.echo(f"  {name}: {', '.join(item) if isinstance(item, list) else item}")

@@ -33,16 +33,25 @@ def detect_scheme(labels: LabelVolume) -> str:
     """
     present = set(np.unique(labels).tolist()) - {0}
     if not present:
-        raise ImageError("The mask is empty: no voxel has a label.", hint="Leave the mask blank in the cohort table to have one made.")
+        raise ImageError(
+            "The mask is empty: no voxel has a label.",
+            hint="Leave the mask blank in the cohort table to have one made.",
+        )
     if present == {1}:
         return "whole-tumour"
     if {3, 4} <= present <= {1, 2, 3, 4}:
-        raise ImageError("The mask holds labels 3 and 4, which BraTS 2013 and BraTS 2024 mean differently.", hint="Say which: brats2013 or brats2023.")
+        raise ImageError(
+            "The mask holds labels 3 and 4, which BraTS 2013 and BraTS 2024 mean differently.",
+            hint="Say which: brats2013 or brats2023.",
+        )
     if present <= {1, 2, 4}:
         return "brats2021"
     if present <= {1, 2, 3}:
         return "brats2023"
-    raise ImageError(f"The mask holds labels {sorted(present)}; 1 to 4 are accepted.", hint="Give a glioma mask in a BraTS label scheme.")
+    raise ImageError(
+        f"The mask holds labels {sorted(present)}; 1 to 4 are accepted.",
+        hint="Give a glioma mask in a BraTS label scheme.",
+    )
 
 
 def translate_labels(labels: LabelVolume, scheme: str = "auto") -> LabelVolume:
@@ -60,7 +69,9 @@ def translate_labels(labels: LabelVolume, scheme: str = "auto") -> LabelVolume:
         raise ImageError(f"'{name}' is not a label scheme: {', '.join(SCHEMES)}.", hint=did_you_mean(name, SCHEMES))
     unknown = sorted(set(np.unique(labels).tolist()) - {0, *SCHEMES[name]})
     if unknown:
-        raise ImageError(f"The mask holds label(s) {unknown}, which the scheme {name} does not have.", hint="Name another scheme.")
+        raise ImageError(
+            f"The mask holds label(s) {unknown}, which the scheme {name} does not have.", hint="Name another scheme."
+        )
     table = np.zeros(256, dtype=np.uint8)
     for stored, own in SCHEMES[name].items():
         table[stored] = own

@@ -64,7 +64,9 @@ class Grid:
             GeometryError: the data does not have this grid's canonical shape.
         """
         if tuple(data.shape) != self.canonical_shape:
-            raise GeometryError(f"Data of shape {tuple(data.shape)} cannot go back onto a grid of canonical shape {self.canonical_shape}.")
+            raise GeometryError(
+                f"Data of shape {tuple(data.shape)} cannot go back onto a grid of canonical shape {self.canonical_shape}."
+            )
         back = ornt_transform(axcodes2ornt(("R", "A", "S")), io_orientation(self.affine))
         return np.ascontiguousarray(apply_orientation(data, back))
 
@@ -121,7 +123,10 @@ def read_image(path: str | Path) -> Image:
     data, grid = _read(path)
     if not np.isfinite(data).all():
         count = int((~np.isfinite(data)).sum())
-        raise ImageError(f"{_name(path)} holds {count} NaN or infinite voxel(s).", hint="Write the image again without them; radiogen does not guess values.")
+        raise ImageError(
+            f"{_name(path)} holds {count} NaN or infinite voxel(s).",
+            hint="Write the image again without them; radiogen does not guess values.",
+        )
     if data.size == 0 or data.min() == data.max():
         value = "no voxels" if data.size == 0 else f"the value {data.flat[0]:g} in every voxel"
         raise ImageError(f"{_name(path)} is empty: it holds {value}.", hint="Check the export of this sequence.")
@@ -139,8 +144,16 @@ def read_labels(path: str | Path) -> tuple[LabelVolume, Grid]:
     """
     data, grid = _read(path)
     rounded = np.rint(data)
-    if not np.isfinite(data).all() or np.abs(data - rounded).max(initial=0) > 1e-3 or rounded.min(initial=0) < 0 or rounded.max(initial=0) > 255:
-        raise ImageError(f"{_name(path)} is not a label map: its values are not whole numbers from 0 to 255.", hint="Give a mask, not an image.")
+    if (
+        not np.isfinite(data).all()
+        or np.abs(data - rounded).max(initial=0) > 1e-3
+        or rounded.min(initial=0) < 0
+        or rounded.max(initial=0) > 255
+    ):
+        raise ImageError(
+            f"{_name(path)} is not a label map: its values are not whole numbers from 0 to 255.",
+            hint="Give a mask, not an image.",
+        )
     return grid.to_canonical(rounded.astype(np.uint8)), grid
 
 
@@ -182,21 +195,34 @@ def _name(path: str | Path) -> str:
 
 def _open(path: str | Path) -> tuple[nib.Nifti1Image, Grid]:
     if not Path(path).is_file():
-        raise ImageError(f"{_name(path)} does not exist (looked in {Path(path).parent}).", hint="Correct the path in the cohort table.")
+        raise ImageError(
+            f"{_name(path)} does not exist (looked in {Path(path).parent}).",
+            hint="Correct the path in the cohort table.",
+        )
     try:
         image = nib.load(path)
     except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise ImageError(f"{_name(path)} cannot be read as NIfTI: {_one_line(error)}", hint="Export or download the file again.") from error
+        raise ImageError(
+            f"{_name(path)} cannot be read as NIfTI: {_one_line(error)}", hint="Export or download the file again."
+        ) from error
     if not isinstance(image, nib.Nifti1Image):
-        raise ImageError(f"{_name(path)} is {type(image).__name__}; NIfTI (.nii, .nii.gz) is accepted.", hint="Convert it to NIfTI.")
+        raise ImageError(
+            f"{_name(path)} is {type(image).__name__}; NIfTI (.nii, .nii.gz) is accepted.", hint="Convert it to NIfTI."
+        )
     shape = tuple(int(n) for n in image.shape)
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 1:
-        raise ImageError(f"{_name(path)} has shape {tuple(image.shape)}; one 3-D volume is accepted.", hint="Split a time series or colour image first.")
+        raise ImageError(
+            f"{_name(path)} has shape {tuple(image.shape)}; one 3-D volume is accepted.",
+            hint="Split a time series or colour image first.",
+        )
     affine = np.asarray(image.affine, dtype=float)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ImageError(f"{_name(path)} has a header that gives no voxel size or direction (singular affine).", hint="Convert it from DICOM again.")
+        raise ImageError(
+            f"{_name(path)} has a header that gives no voxel size or direction (singular affine).",
+            hint="Convert it from DICOM again.",
+        )
     return image, Grid((shape[0], shape[1], shape[2]), affine)
 
 
@@ -205,9 +231,14 @@ def _read(path: str | Path) -> tuple[np.ndarray, Grid]:
     try:
         data = np.asanyarray(image.dataobj)
     except (ImageDataError, OSError, EOFError, zlib.error, ValueError) as error:
-        raise ImageError(f"{_name(path)} is damaged or cut short: {_one_line(error)}", hint="Export or download the file again.") from error
+        raise ImageError(
+            f"{_name(path)} is damaged or cut short: {_one_line(error)}", hint="Export or download the file again."
+        ) from error
     if data.dtype.fields is not None or np.iscomplexobj(data):
-        raise ImageError(f"{_name(path)} holds {data.dtype} voxels; one real number per voxel is accepted.", hint="Export magnitude images.")
+        raise ImageError(
+            f"{_name(path)} holds {data.dtype} voxels; one real number per voxel is accepted.",
+            hint="Export magnitude images.",
+        )
     return data.reshape(grid.shape), grid
 
 

@@ -44,7 +44,9 @@ def read_cohort(path: str | Path) -> pd.DataFrame:
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise CohortError(f"The cohort table {path} does not exist.", hint="Make one with: radiogen cohort DIR -o cohort.csv") from error
+        raise CohortError(
+            f"The cohort table {path} does not exist.", hint="Make one with: radiogen cohort DIR -o cohort.csv"
+        ) from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise CohortError(f"The cohort table {path} cannot be read as CSV: {error}") from error
     problems = table_problems(raw)
@@ -61,7 +63,11 @@ def table_problems(raw: pd.DataFrame) -> list[str]:
     if raw.empty:
         return ["the table has no rows"]
     case = raw["case"].str.strip()
-    problems = [f"case '{name}' occurs {count} times" for name, count in case.value_counts().sort_index().items() if name and count > 1]
+    problems = [
+        f"case '{name}' occurs {count} times"
+        for name, count in case.value_counts().sort_index().items()
+        if name and count > 1
+    ]
     if (case == "").any():
         problems.append(f"{int((case == '').sum())} row(s) have a blank case id")
     problems += [f"case '{name}': a case id cannot hold '/' or '\\'" for name in case if "/" in name or "\\" in name]
@@ -84,7 +90,10 @@ def _number_problems(case: pd.Series, values: pd.Series, column: str) -> list[st
     else:
         bad |= numbers.notna() & (numbers < 0)
         accepted = "a number of days, zero or more, or blank"
-    return [f"case '{name}': {column} is '{value}'; accepted: {accepted}" for name, value in zip(case[bad], values[bad], strict=True)]
+    return [
+        f"case '{name}': {column} is '{value}'; accepted: {accepted}"
+        for name, value in zip(case[bad], values[bad], strict=True)
+    ]
 
 
 def typed_table(raw: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -96,7 +105,9 @@ def typed_table(raw: pd.DataFrame, folder: Path) -> pd.DataFrame:
         if column not in table.columns:
             table[column] = ""
     for column in PATH_COLUMNS:
-        table[column] = [str(Path(os.path.normpath(folder.resolve() / value))) if value else None for value in table[column]]
+        table[column] = [
+            str(Path(os.path.normpath(folder.resolve() / value))) if value else None for value in table[column]
+        ]
     for column in [*_BINARY, *_RANGES, "os_days"]:
         table[column] = pd.to_numeric(table[column].where(table[column] != ""), errors="coerce").astype(float)
     for column in [*ID_COLUMNS, "sex", "eor"]:
@@ -119,7 +130,8 @@ def write_cohort(table: pd.DataFrame, path: str | Path) -> None:
     for column in PATH_COLUMNS:
         if column in written.columns:
             written[column] = [
-                os.path.relpath(value, folder).replace(os.sep, "/") if isinstance(value, str) and value else "" for value in written[column]
+                os.path.relpath(value, folder).replace(os.sep, "/") if isinstance(value, str) and value else ""
+                for value in written[column]
             ]
     for column in [*_BINARY, "grade"]:
         if column in written.columns:

@@ -38,7 +38,9 @@ class StageSettings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError(f"Settings for {cls.__name__} are not accepted:", problems=_problems(cls, error)) from error
+            raise ConfigError(
+                f"Settings for {cls.__name__} are not accepted:", problems=_problems(cls, error)
+            ) from error
 
     @classmethod
     def read(cls, path: str | Path | None, **overrides: Any) -> Self:
@@ -65,7 +67,9 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"The settings file {path} holds a {type(values).__name__}; a mapping of names to values is accepted.")
+        raise ConfigError(
+            f"The settings file {path} holds a {type(values).__name__}; a mapping of names to values is accepted."
+        )
     return values
 
 

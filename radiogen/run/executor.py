@@ -55,7 +55,9 @@ def run_cases(
     failures: dict[str, Failure] = {}
     with _progress(progress) as bar, _backend(min(jobs, max(len(cases), 1)), dask) as parallel:
         task = bar.add_task(stage, total=len(cases))
-        for case, result in parallel(joblib.delayed(_guarded)(function, case, item, stage) for case, item in cases.items()):
+        for case, result in parallel(
+            joblib.delayed(_guarded)(function, case, item, stage) for case, item in cases.items()
+        ):
             if isinstance(result, Failure):
                 failures[case] = result
                 log.error("%s: %s failed: %s %s", case, stage, result.cause, result.fix)
@@ -63,10 +65,14 @@ def run_cases(
             else:
                 results[case] = result
             bar.advance(task)
-    return {case: results[case] for case in cases if case in results}, [failures[case] for case in cases if case in failures]
+    return {case: results[case] for case in cases if case in results}, [
+        failures[case] for case in cases if case in failures
+    ]
 
 
-def _guarded(function: Callable[[str, Item], Result], case: str, item: Item, stage: str) -> tuple[str, Result | Failure]:
+def _guarded(
+    function: Callable[[str, Item], Result], case: str, item: Item, stage: str
+) -> tuple[str, Result | Failure]:
     try:
         return case, function(case, item)
     except OutputError:
@@ -95,5 +101,11 @@ def _backend(jobs: int, dask: str | None) -> Iterator[joblib.Parallel]:
 
 
 def _progress(enabled: bool) -> Progress:
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
     return Progress(*columns, console=Console(stderr=True), disable=not enabled)

@@ -16,7 +16,9 @@ def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
     from rich.logging import RichHandler
 
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False, show_level=verbose, markup=False)
+    handler = RichHandler(
+        console=Console(stderr=True), show_path=False, show_time=False, show_level=verbose, markup=False
+    )
     handler.setLevel(level)
     logger = logging.getLogger("radiogen")
     logger.setLevel(logging.DEBUG)
@@ -34,7 +36,9 @@ def log_to_file(folder: str | Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"Cannot write {path}: {error.strerror}.", hint="Choose an output folder that you may write to.") from error
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror}.", hint="Choose an output folder that you may write to."
+        ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("radiogen")
     logger.setLevel(logging.DEBUG)

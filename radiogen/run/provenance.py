@@ -48,7 +48,9 @@ class Provenance:
     @property
     def fingerprint(self) -> str:
         """Return the SHA-256 over stage, settings, input hashes and radiogen's version."""
-        return content_hash({"radiogen": __version__, "stage": self.stage, "settings": self.settings, "inputs": self.inputs})
+        return content_hash(
+            {"radiogen": __version__, "stage": self.stage, "settings": self.settings, "inputs": self.inputs}
+        )
 
     def is_current(self, outputs: Iterable[str | Path]) -> bool:
         """Return whether all `outputs` stand on disk, unchanged, as made from exactly this.
@@ -118,7 +120,9 @@ def content_hash(values: Any) -> str:
 
 def hash_inputs(paths: Mapping[str, str | Path | None]) -> dict[str, str]:
     """Return role -> SHA-256 for every path that is given and exists; absent inputs are left out."""
-    return {role: sha256_file(path) for role, path in sorted(paths.items()) if path is not None and Path(path).is_file()}
+    return {
+        role: sha256_file(path) for role, path in sorted(paths.items()) if path is not None and Path(path).is_file()
+    }
 
 
 @cache

@@ -59,7 +59,9 @@ def write_failures(path: str | Path, failures: Iterable[Failure], *, stages: Ite
     new = [{name: getattr(failure, name) for name in COLUMNS} for failure in failures]
     replaced = {*stages, *(row["stage"] for row in new)}
     old = read_failures(path)
-    table = pd.concat([old[~old["stage"].isin(list(replaced))], pd.DataFrame(new, columns=COLUMNS, dtype=str)], ignore_index=True)
+    table = pd.concat(
+        [old[~old["stage"].isin(list(replaced))], pd.DataFrame(new, columns=COLUMNS, dtype=str)], ignore_index=True
+    )
     if table.empty:
         path.unlink(missing_ok=True)
         return
