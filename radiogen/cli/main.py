@@ -40,7 +40,10 @@ def _options(
 
 
 for _name in _COMMANDS:
-    import_module(f"radiogen.cli.{_name}").register(app)
+    from importlib.util import find_spec
+
+    if find_spec(f"radiogen.cli.{_name}"):
+        import_module(f"radiogen.cli.{_name}").register(app)
 
 
 def main() -> None:

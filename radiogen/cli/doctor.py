@@ -1,0 +1,150 @@
+"""`radiogen doctor`: whether this installation can do its work, and how to mend what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+
+from radiogen.cli.common import reports_errors
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at.
+
+    Args:
+        name: what was looked at.
+        ok: whether it is as needed.
+        needed: whether the main job fails without it.
+        found: what was found.
+        fix: what to do when it is not ok.
+    """
+
+    name: str
+    ok: bool
+    needed: bool
+    found: str
+    fix: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("doctor", epilog="Example: radiogen doctor")(reports_errors(doctor))
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
+    """Check packages, templates, cache folder, memory, disk and device; exit 1 when the main job cannot run."""
+    checks = run_checks()
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2))
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else "MISSING" if check.needed else "note"
+            typer.echo(
+                f"{mark:8}{check.name}: {check.found}" + (f" -> {check.fix}" if not check.ok and check.fix else "")
+            )
+    if any(check.needed and not check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def run_checks() -> list[Check]:
+    """Return every check, made on this machine."""
+    packages = [_check_package(name, needed=True) for name in _NEEDED]
+    optional = [_check_package(name, needed=False, extra=extra) for name, extra in _OPTIONAL.items()]
+    return [
+        _check_python(),
+        *packages,
+        *optional,
+        _check_templates(),
+        _check_cache(),
+        _check_memory(),
+        _check_disk(),
+        _check_device(),
+    ]
+
+
+_NEEDED = (
+    "numpy", "pandas", "pyarrow", "sklearn", "xgboost", "skops", "torch", "monai", "nibabel", "SimpleITK", "radiomics", "cc3d", "nilearn", "lifelines",
+    "matplotlib",
+)  # fmt: skip
+_OPTIONAL = {"distributed": "dask"}
+
+
+def _check_python() -> Check:
+    import platform
+    import sys
+
+    return Check(
+        "Python", sys.version_info >= (3, 11), True, platform.python_version(), "Install Python 3.11 or newer."
+    )
+
+
+def _check_package(name: str, *, needed: bool, extra: str = "") -> Check:
+    from importlib import import_module
+
+    fix = f"pip install 'radiogen[{extra}]'" if extra else "pip install --force-reinstall radiogen"
+    try:
+        module = import_module(name)
+    # A broken binary wheel raises whatever it likes at import (OSError, RuntimeError, AttributeError); all of them mean the same here.
+    except Exception as error:
+        return Check(name, False, needed, f"{type(error).__name__}: {error}".splitlines()[0], fix)
+    return Check(name, True, needed, str(getattr(module, "__version__", "installed")))
+
+
+def _check_templates() -> Check:
+    try:
+        from nilearn.datasets import load_mni152_template
+
+        shape = load_mni152_template(resolution=2).shape
+    except (ImportError, OSError, ValueError) as error:
+        return Check("MNI152 template", False, True, str(error), "pip install --force-reinstall nilearn")
+    return Check("MNI152 template", True, True, f"{shape[0]}x{shape[1]}x{shape[2]} at 2 mm, carried by nilearn")
+
+
+def _check_cache() -> Check:
+    from radiogen.errors import OutputError
+    from radiogen.resources import cache_folder
+    from radiogen.run.atomic import write_text
+
+    probe = cache_folder() / "doctor.txt"
+    try:
+        write_text(probe, "written by radiogen doctor\n")
+        probe.unlink()
+    except OutputError as error:
+        return Check(
+            "cache folder", False, True, error.message, "Set RADIOGEN_CACHE to a folder that you may write to."
+        )
+    return Check("cache folder", True, True, str(cache_folder()))
+
+
+def _check_memory() -> Check:
+    import os
+
+    try:
+        total_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return Check("memory", True, False, "unknown on this system")
+    return Check("memory", total_gb >= 6, False, f"{total_gb:.1f} GB", "6 GB or more are advised; use --jobs 1.")
+
+
+def _check_disk() -> Check:
+    import shutil
+    from pathlib import Path
+
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    return Check(
+        "free disk here", free_gb >= 5, False, f"{free_gb:.1f} GB", "Free some space, or write to another disk with -o."
+    )
+
+
+def _check_device() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("device", True, False, f"cuda: {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Check("device", True, False, "mps")
+    return Check("device", True, False, f"cpu, {torch.get_num_threads()} threads")
