@@ -39,8 +39,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     """
     final = Path(path)
     beside = final.with_name(PARTIAL_PREFIX + final.name)
+    make_folder(final.parent)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         os.replace(beside, final)
     except OSError as error:
@@ -51,6 +51,19 @@ def writing(path: str | Path) -> Iterator[Path]:
     except BaseException:
         _remove(beside)
         raise
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make a folder and its parents.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = _OUTPUT_ERRNOS.get(error.errno or 0, "Choose another output folder.")
+        raise OutputError(f"Cannot make the folder {folder}: {error.strerror}.", hint=hint) from error
 
 
 _OUTPUT_ERRNOS = {

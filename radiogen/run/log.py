@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from radiogen.errors import OutputError
+from radiogen.run.atomic import make_folder
 
 logging.getLogger("radiogen").addHandler(logging.NullHandler())
 
@@ -25,6 +26,11 @@ def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
     logger.addHandler(handler)
 
 
+class _LogFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: on a full disk the failing output is reported once, not every log line again."""
+
+
 def log_to_file(folder: str | Path) -> Path:
     """Append radiogen's full log, with traces and times, to `radiogen.log` in `folder` and return its path.
 
@@ -32,9 +38,9 @@ def log_to_file(folder: str | Path) -> Path:
         OutputError: the folder cannot be written.
     """
     path = Path(folder) / "radiogen.log"
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"Cannot write {path}: {error.strerror}.", hint="Choose an output folder that you may write to."

@@ -1,0 +1,59 @@
+"""`radiogen run`: all of it, one report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+
+if TYPE_CHECKING:
+    from radiogen.pipeline.study import StudyOutcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("run", epilog="Example: radiogen run cohort.csv -o study --jobs 2")(reports_errors(run))
+
+
+def run(
+    cohort: Annotated[Path, typer.Argument(help="The cohort table (made by `radiogen cohort`).")],
+    output: Output,
+    targets: Annotated[str | None, typer.Option("--targets", help="Comma-separated: idh,mgmt,codeletion,grade. Default: all with enough labels.")] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Segmentation method; see `radiogen info`.")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Segmentation weights (safetensors with a card).")] = None,
+    given_masks: Annotated[str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")] = None,
+    params: Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")] = None,
+    config: Config = None,
+    jobs: Jobs = 1,
+    dask: Annotated[str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Masks, features, classifiers, survival and one report; start it again after a stop and it continues."""
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.cohort.table import read_cohort
+    from radiogen.config.base import read_yaml_mapping
+    from radiogen.config.study import StudySettings
+    from radiogen.pipeline.study import run_study
+
+    values = read_yaml_mapping(config) if config else {}
+    if targets is not None:
+        values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
+    overrides = {"segment": {"method": method, "weights": str(weights) if weights else None, "given_masks": given_masks}, "radiomics": {"params": params}}
+    for stage, given in overrides.items():
+        values[stage] = {**values.get(stage, {}), **{key: value for key, value in given.items() if value is not None}}
+    outcome = run_study(read_cohort(cohort), output, StudySettings.parse(values), jobs=jobs, dask=dask, progress=progress)
+    print_outcome(outcome)
+    fail_if_incomplete(len({failure.case for failure in outcome.failures}), output / "failed.csv")
+
+
+def print_outcome(outcome: StudyOutcome) -> None:
+    """Print the verdicts, what was left out, and where the report is."""
+    for target, metrics in outcome.verdicts.items():
+        typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
+    for stage, reason in outcome.skipped.items():
+        typer.echo(f"left out: {stage} ({reason})")
+    typer.echo(f"report: {outcome.report}")

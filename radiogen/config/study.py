@@ -1,0 +1,51 @@
+"""Settings of `radiogen run`: those of every stage, and which stages run."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from radiogen.config.base import StageSettings
+from radiogen.config.classify import ClassifySettings
+from radiogen.config.evaluate import EvaluateSettings
+from radiogen.config.features import ClinicalSettings, RadiomicsSettings
+from radiogen.config.segment import SegmentSettings
+from radiogen.config.survival import SurvivalSettings
+
+
+class StudySettings(StageSettings):
+    """Settings of a whole study.
+
+    Example:
+        >>> StudySettings.parse({"targets": ["idh"], "classify": {"seed": 3}}).classify.seed
+        3
+    """
+
+    segment: SegmentSettings = SegmentSettings()
+    """Masks: method or weights, and what to do with masks that the cohort brings."""
+
+    clinical: ClinicalSettings = ClinicalSettings()
+    """The clinical branch."""
+
+    radiomics: RadiomicsSettings = RadiomicsSettings()
+    """The radiomics branch."""
+
+    classify: ClassifySettings = ClassifySettings()
+    """Splits, selection, classifiers."""
+
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """Intervals, tests, strata and the verdict's rule."""
+
+    survival: SurvivalSettings = SurvivalSettings()
+    """Survival statistics; `group_by` is set for each report by `survival_groups`."""
+
+    branches: tuple[str, ...] = ("clinical", "radiomics")
+    """Branches that are fused."""
+
+    targets: tuple[str, ...] | None = None
+    """Targets to classify (idh, mgmt, codeletion, grade); by default every one with `min_per_class` known cases of each class."""
+
+    min_per_class: int = Field(default=10, ge=2)
+    """Fewest cases of the smaller class for a target to be classified without being asked for."""
+
+    survival_groups: tuple[str, ...] | None = None
+    """Columns to compare survival by; by default idh and mgmt, where they and survival are known."""

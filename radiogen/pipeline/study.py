@@ -1,0 +1,147 @@
+"""`radiogen run`: every stage in order over one study folder, and the report of all of it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radiogen.cohort.table import TARGET_COLUMNS, write_cohort
+from radiogen.config.study import StudySettings
+from radiogen.errors import CaseError, InputError
+from radiogen.pipeline.classify import run_classify
+from radiogen.pipeline.features import run_features
+from radiogen.pipeline.segment import run_segment
+from radiogen.pipeline.survival import run_survival
+from radiogen.report.study import write_study_report
+from radiogen.run.atomic import make_folder
+from radiogen.run.quarantine import Failure
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudyOutcome:
+    """What a study ended with.
+
+    Args:
+        report: the page to open.
+        verdicts: target -> its metrics.
+        survival: group column -> survival results.
+        failures: quarantined cases.
+        skipped: stage or target -> why it was left out.
+    """
+
+    report: Path
+    verdicts: dict[str, dict[str, Any]]
+    survival: dict[str, dict[str, Any]]
+    failures: list[Failure]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def run_study(
+    cohort: pd.DataFrame,
+    study: Path,
+    settings: StudySettings,
+    *,
+    jobs: int = 1,
+    dask: str | None = None,
+    progress: bool = False,
+    synthetic: bool = False,
+) -> StudyOutcome:
+    """Run masks, features, classification, survival and the report over a cohort.
+
+    What is already there and still true is skipped, so a run that was stopped at any moment continues, and ends with the same bytes.
+
+    Args:
+        cohort: as `read_cohort` returns it.
+        study: output folder.
+        settings: settings of every stage.
+        jobs: cases worked on at the same time.
+        dask: scheduler address of a Dask cluster to use instead.
+        progress: show progress bars.
+        synthetic: the patients are made up; every page says so.
+
+    Raises:
+        InputError: no case is left after segmentation, or a target that was asked for cannot be classified.
+    """
+    study = Path(study)
+    make_folder(study)
+    log.info("segment: %d cases", len(cohort))
+    segmented = run_segment(cohort, study, settings.segment, jobs=jobs, dask=dask, progress=progress)
+    failures = list(segmented.failures)
+    if segmented.cohort.empty:
+        raise CaseError("No case is left after segmentation.", hint=f"Reasons and fixes: {study / 'failed.csv'}")
+    masked = segmented.cohort
+    write_cohort(masked, study / "cohort.csv")
+
+    tables: dict[str, pd.DataFrame] = {}
+    for branch in settings.branches:
+        log.info("features: %s", branch)
+        stage_settings = {"clinical": settings.clinical, "radiomics": settings.radiomics}[branch]
+        tables[branch], failed = run_features(branch, masked, study, stage_settings, jobs=jobs, dask=dask, progress=progress)
+        failures += failed
+
+    verdicts, skipped = _classify(tables, masked, study, settings, jobs=jobs, progress=progress, synthetic=synthetic)
+    survival, no_survival = _survival(masked, study, settings, synthetic=synthetic)
+    skipped |= no_survival
+    report = study / "report.html"
+    write_study_report(report, study, skipped=skipped, synthetic=synthetic)
+    return StudyOutcome(report, verdicts, survival, failures, skipped)
+
+
+def _classify(
+    tables: dict[str, pd.DataFrame],
+    cohort: pd.DataFrame,
+    study: Path,
+    settings: StudySettings,
+    *,
+    jobs: int,
+    progress: bool,
+    synthetic: bool,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    verdicts: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    for target in settings.targets or TARGET_COLUMNS:
+        reason = "" if settings.targets else _too_few(cohort, target, settings.min_per_class)
+        if reason:
+            log.info("classify %s: left out, %s", target, reason)
+            skipped[f"classify {target}"] = reason
+            continue
+        log.info("classify: %s", target)
+        verdicts[target] = run_classify(
+            tables, cohort, target, study / "classify" / target, settings.classify,
+            evaluate=settings.evaluate, jobs=jobs, progress=progress, synthetic=synthetic,
+        )  # fmt: skip
+    return verdicts, skipped
+
+
+def _too_few(cohort: pd.DataFrame, target: str, least: int) -> str:
+    values = cohort[TARGET_COLUMNS[target]].dropna()
+    positive = int((values >= 4).sum() if target == "grade" else (values == 1).sum())
+    smaller = min(positive, len(values) - positive)
+    return "" if smaller >= least else f"{len(values)} known labels, {smaller} in the smaller class; {least} are needed"
+
+
+def _survival(
+    cohort: pd.DataFrame, study: Path, settings: StudySettings, *, synthetic: bool
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    results: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    for column in settings.survival_groups or ("idh", "mgmt"):
+        known = cohort[["os_days", "os_event", column]].dropna()
+        if settings.survival_groups is None and (known[column].nunique() < 2 or known["os_event"].sum() < 5):
+            skipped[f"survival by {column}"] = f"{len(known)} cases with known survival and {column}, {int(known['os_event'].sum())} events"
+            continue
+        log.info("survival: by %s", column)
+        group_settings = settings.survival.model_copy(update={"group_by": column})
+        try:
+            results[column] = run_survival(cohort, study / "survival" / column, group_settings, synthetic=synthetic)
+        except InputError as error:
+            if settings.survival_groups is not None:
+                raise
+            skipped[f"survival by {column}"] = str(error).replace("\n", " ")
+    return results, skipped

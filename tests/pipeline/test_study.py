@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from radiogen.cli.main import app
+from radiogen.cohort.phantoms import write_phantom_cohort
+from radiogen.config.phantoms import PhantomSettings
+
+SETTINGS = """
+targets: [idh]
+radiomics: {image_types: {Original: {}}}
+classify: {classifiers: [elastic-net]}
+"""
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cohort")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    return write_phantom_cohort(folder, 24, seed=3, settings=PhantomSettings(spacing_mm=4.0), jobs=2, progress=False)
+
+
+def command(cohort: Path, study: Path) -> list[str]:
+    return ["run", str(cohort), "-o", str(study), "--config", str(cohort.parent / "settings.yaml"), "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("undisturbed") / "study"
+    result = CliRunner().invoke(app, command(cohort, study))
+    assert result.exit_code == 0, result.output
+    return study
+
+
+def contents(study: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(study)): path.read_bytes() for path in sorted(study.rglob("*")) if path.is_file() and path.parent.name != "logs"}
+
+
+def test_everything_the_design_promises_is_there(undisturbed: Path) -> None:
+    made = contents(undisturbed)
+    for name in ("cohort.csv", "volumes.csv", "report.html", "features/radiomics.parquet", "features/clinical.csv"):
+        assert made[name]
+    for name in ("predictions.csv", "metrics.json", "report.html"):
+        assert made[f"classify/idh/{name}"]
+    assert "failed.csv" not in made
+    volumes = pd.read_csv(undisturbed / "volumes.csv", dtype={"case": str}).set_index("case")
+    assert len(volumes) == 24
+    assert (volumes["wt_ml"] > 0).all()
+
+
+def test_no_output_names_the_machine(undisturbed: Path) -> None:
+    here = str(undisturbed.parent).encode()
+    assert [name for name, data in contents(undisturbed).items() if here in data] == []
+
+
+def test_a_second_run_changes_nothing_and_is_quick(cohort: Path, undisturbed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("masks/*")}
+    assert CliRunner().invoke(app, command(cohort, undisturbed)).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("masks/*")} == before
+
+
+def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(cohort: Path, undisturbed: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    moments = random.Random(0)
+    kills = 0
+    for wait in (9, *(moments.uniform(5, 18) for _ in range(4))):
+        process = subprocess.Popen([sys.executable, "-m", "radiogen", *command(cohort, study)], stderr=subprocess.DEVNULL)
+        time.sleep(wait)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 1
+    subprocess.run([sys.executable, "-m", "radiogen", *command(cohort, study)], check=True)
+    expected, found = contents(undisturbed), contents(study)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
