@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import multivariate_logrank_test
-from lifelines.utils import median_survival_times, restricted_mean_survival_time
+from lifelines.utils import restricted_mean_survival_time
 from scipy.stats import norm
 
 Times = Float[np.ndarray, " n"]
@@ -31,7 +31,7 @@ class KaplanMeier:
     """One Kaplan-Meier curve.
 
     Args:
-        table: one row per distinct time: `time`, `at_risk` (just before it), `events`, `censored`, `survival` (just after it), and `lower` and `upper`,
+        table: one row per distinct time: `time`, `at_risk` (just before it), `events`, `censored`, `survival` (just after it), `lower` and `upper`:
             the pointwise 95 % log-log interval (missing once the curve is at zero, where it is not defined).
         median: the first time at which survival is 0.5 or less; infinite where that is not reached.
         median_ci: 95 % interval of the median; infinite where not reached.
@@ -76,19 +76,20 @@ def kaplan_meier(times: Times, died: Died) -> KaplanMeier:
         4.0
     """
     fitter = KaplanMeierFitter().fit(times, died)
-    interval = fitter.confidence_interval_.set_axis(["lower", "upper"], axis=1)
-    table = fitter.event_table.assign(survival=fitter.survival_function_["KM_estimate"]).join(interval)
+    # The product is computed through logarithms: without rounding, a curve at exactly one half could miss its median.
+    interval = fitter.confidence_interval_.set_axis(["lower", "upper"], axis=1).round(12)
+    survival = fitter.survival_function_["KM_estimate"].round(12)
+    table = fitter.event_table.assign(survival=survival).join(interval).rename_axis("time").reset_index()
+    table = table.rename(columns={"observed": "events"})
+    median, low, high = (_first_at_half(table["time"], table[name]) for name in ("survival", "lower", "upper"))
     table.loc[table["survival"] <= 0, ["lower", "upper"]] = np.nan
-    bounds = median_survival_times(interval.fillna(0.0))
-    return KaplanMeier(
-        table.rename_axis("time")
-        .reset_index()
-        .rename(columns={"observed": "events"})[
-            ["time", "at_risk", "events", "censored", "survival", "lower", "upper"]
-        ],
-        float(fitter.median_survival_time_),
-        (float(bounds["lower"].iloc[0]), float(bounds["upper"].iloc[0])),
-    )
+    names = ["time", "at_risk", "events", "censored", "survival", "lower", "upper"]
+    return KaplanMeier(table[names], median, (low, high))
+
+
+def _first_at_half(times: pd.Series, curve: pd.Series) -> float:
+    reached = times[curve <= 0.5]
+    return float(reached.iloc[0]) if len(reached) else float("inf")
 
 
 def at_risk_table(times: Times, died: Died, edges: Sequence[float]) -> pd.DataFrame:
@@ -103,7 +104,7 @@ def at_risk_table(times: Times, died: Died, edges: Sequence[float]) -> pd.DataFr
         Columns `start`, `at_risk` (follow-up reaches the start, which includes it), `events`, `censored` (both from the start on, before the next).
 
     Example:
-        >>> at_risk_table(np.array([2.0, 4.0, 4.0, 9.0]), np.array([True, True, False, False]), [0, 4, 8]).to_numpy().tolist()
+        >>> at_risk_table(np.array([2.0, 4.0, 4.0, 9.0]), np.array([True, True, False, False]), [0.0, 4.0, 8.0]).to_numpy().tolist()
         [[0.0, 4.0, 1.0, 0.0], [4.0, 3.0, 1.0, 1.0], [8.0, 1.0, 0.0, 1.0]]
     """
     starts = np.asarray(edges, dtype=float)
@@ -239,7 +240,7 @@ def restricted_mean(times: Times, died: Died, horizon: float) -> RestrictedMean:
 
     Example:
         >>> result = restricted_mean(np.array([2.0, 4.0, 6.0]), np.ones(3, bool), 6.0)
-        >>> result.mean
+        >>> round(result.mean, 9)
         4.0
     """
     fitter = KaplanMeierFitter().fit(times, died)
@@ -262,9 +263,9 @@ def restricted_mean_difference(a: RestrictedMean, b: RestrictedMean) -> tuple[fl
         Uno et al. 2014, J Clin Oncol 32:2380 (unadjusted comparison of restricted means).
 
     Example:
-        >>> difference, ci, p = restricted_mean_difference(RestrictedMean(10, 1, 20), RestrictedMean(13, 1, 20))
+        >>> difference, ci, p = restricted_mean_difference(RestrictedMean(10.0, 1.0, 20.0), RestrictedMean(13.0, 1.0, 20.0))
         >>> difference, round(p, 3)
-        (3, 0.034)
+        (3.0, 0.034)
     """
     difference = b.mean - a.mean
     error = float(np.hypot(a.standard_error, b.standard_error))

@@ -165,11 +165,11 @@ def test_one_class_only_is_refused_with_the_counts(features: tuple[Path, Path], 
 
 
 def test_fewer_cases_than_folds_is_refused(features: tuple[Path, Path], tmp_path: Path) -> None:
-    table = pd.read_csv(features[1], dtype=str).head(4)
+    table = pd.read_csv(features[1], dtype=str).head(8)
     table.to_csv(features[1], index=False)
     code, output = _classify(*features, tmp_path / "out")
     assert code == 2
-    assert "fold" in output
+    assert "Fewer cases than folds" in output
     assert not (tmp_path / "out" / "metrics.json").exists()
 
 

@@ -1,0 +1,14 @@
+"""Names of the feature branches, without importing them."""
+
+from __future__ import annotations
+
+from radiogen.registry import Registry
+
+BRANCHES = Registry(
+    "branches",
+    {
+        "clinical": "radiogen.branches.clinical:ClinicalBranch",
+        "radiomics": "radiogen.branches.radiomics:RadiomicsBranch",
+    },
+)
+"""Branch name -> its scikit-learn transformer."""

@@ -1,0 +1,99 @@
+"""`radiogen survival`: who lives longer, how sure that is, and whether it was more than age and grade."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radiogen.cli.common import Config, Output, Quiet, Seed, Verbose, reports_errors, start_logging
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("survival", epilog="Example: radiogen survival cohort.csv --group-by idh -o survival")(
+        reports_errors(survival)
+    )
+
+
+def survival(
+    table: Annotated[Path, typer.Argument(help="cohort.csv, or any table with a follow-up and an event column.")],
+    output: Output,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by", "-g", help="Column that makes the groups (idh, mgmt, grade, any other), or 'model'."
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="Table whose labels are joined by case id.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", "-p", help="predictions.csv, for --group-by model.")
+    ] = None,
+    cut: Annotated[
+        str | None, typer.Option("--cut", help="Two groups from a number: a value fixed beforehand, or 'median'.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", "-w", help="Only rows with COLUMN=VALUE, such as idh=0; can be repeated."),
+    ] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(
+            "--covariates", help="Columns for the Cox models, with commas; else age, sex, grade, idh, mgmt, eor, kps."
+        ),
+    ] = None,
+    time_column: Annotated[str | None, typer.Option("--time-column", help="Column of the follow-up time.")] = None,
+    event_column: Annotated[str | None, typer.Option("--event-column", help="Column of the event.")] = None,
+    time_unit: Annotated[
+        str | None, typer.Option("--time-unit", help="days, months or years, where the column's name does not say it.")
+    ] = None,
+    died_value: Annotated[
+        str | None,
+        typer.Option(
+            "--died-value", help="Value of the event column that means died, if not 1: 0 for survived_yes1_no0."
+        ),
+    ] = None,
+    drop_negative: Annotated[
+        bool, typer.Option("--drop-negative", help="Leave rows with a negative time out instead of refusing the table.")
+    ] = False,
+    model: Annotated[str | None, typer.Option("--model", help="Which model of the predictions.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Which target of the predictions.")] = None,
+    seed: Seed = 0,
+    config: Config = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Kaplan-Meier, log-rank, restricted mean, Cox models and C index, with everything that must be said beside them."""
+    from radiogen.config.survival import SurvivalSettings
+    from radiogen.evaluate.predictions import read_any_table
+    from radiogen.evaluate.survival_table import read_survival_table
+    from radiogen.pipeline.survival import run_survival
+
+    start_logging(quiet, verbose)
+    settings = SurvivalSettings.read(
+        config,
+        group_by="model" if group_by is None and predictions is not None else group_by,
+        cut=cut,
+        where=tuple(where) if where else None,
+        covariates=None
+        if covariates is None
+        else tuple(name.strip() for name in covariates.split(",") if name.strip()),
+        time_column=time_column,
+        event_column=event_column,
+        time_unit=time_unit,
+        died_value=died_value,
+        drop_negative=drop_negative or None,
+        model=model,
+        target=target,
+        seed=seed,
+    )
+    cohort = read_survival_table(table, labels)
+    scores = None if predictions is None else read_any_table(predictions)
+    metrics = run_survival(cohort, output, settings, predictions=scores)
+    if quiet:
+        return
+    typer.echo(metrics["summary"])
+    for note in metrics["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"Report: {output / 'report.html'}")

@@ -1,0 +1,229 @@
+"""Covariates to design columns, and the Cox models of a cohort: each covariate alone, and all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radiogen.config.survival import SurvivalSettings
+from radiogen.errors import CohortError
+from radiogen.evaluate.survival_groups import TITLES, VALUE_NAMES, Grouping, level_name
+from radiogen.evaluate.survival_input import FollowUp, column_name, is_blank
+from radiogen.stats.survival_cox import (
+    CoxModel,
+    NotEstimableError,
+    concordance,
+    concordance_interval,
+    cox_regression,
+    cross_validated_risk,
+    likelihood_ratio_p,
+)
+
+DEFAULT_COVARIATES = ("age", "sex", "grade", "idh", "mgmt", "eor", "kps")
+_STEPS = {"age": (10.0, "per 10 years"), "kps": (10.0, "per 10 points"), "grade": (1.0, "per grade")}
+_MAX_LEVELS = 6
+_EVENTS_PER_COVARIATE = 10
+
+
+@dataclass
+class _Design:
+    columns: pd.DataFrame
+    covariate_of: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, covariates: list[str]) -> pd.DataFrame:
+        return self.columns[[name for name, source in self.covariate_of.items() if source in covariates]]
+
+
+def cox_models(follow_up: FollowUp, grouping: Grouping, settings: SurvivalSettings) -> tuple[dict[str, Any], list[str]]:
+    """Fit the Cox models of a cohort.
+
+    Args:
+        follow_up: checked follow-up of the patients that have a group.
+        grouping: the groups; with more than one, they (or the model's score) are the first covariate.
+        settings: `covariates`, `min_known`, `n_bootstrap`, `seed`.
+
+    Returns:
+        `{"univariable": [...], "multivariable": {...} or None}` and the notes. Each row: `covariate`, `term`, `hazard_ratio`, `ci`, `p`,
+        `proportional_hazards_p`, `n`, `n_events`. The hazard ratio is missing where a group without deaths leaves it without bounds.
+
+    Raises:
+        CohortError: a covariate asked for does not exist or has too many values.
+    """
+    names = _covariates(follow_up.table, grouping, settings)
+    design = _design(follow_up, grouping, names)
+    covariates = list(dict.fromkeys(design.covariate_of.values()))
+    rows: list[dict[str, Any]] = []
+    for covariate in covariates:
+        fitted = _fit(design.of([covariate]), follow_up, design.notes, covariate)
+        if fitted is not None:
+            rows += _rows(fitted[0], design)
+    together = _multivariable(design, covariates, follow_up, settings)
+    return {"univariable": rows, "multivariable": together}, design.notes
+
+
+def _covariates(table: pd.DataFrame, grouping: Grouping, settings: SurvivalSettings) -> list[str]:
+    if settings.covariates is not None:
+        asked = [column_name(table, name, "--covariates") for name in settings.covariates]
+        return [name for name in dict.fromkeys(asked) if name != grouping.column]
+    known = {name: table[name][~is_blank(table[name])] for name in DEFAULT_COVARIATES if name in table.columns}
+    return [
+        name
+        for name, values in known.items()
+        if name != grouping.column and len(values) >= settings.min_known * len(table) and values.nunique() > 1
+    ]
+
+
+def _design(follow_up: FollowUp, grouping: Grouping, names: list[str]) -> _Design:
+    design = _Design(pd.DataFrame(index=follow_up.table.index))
+    if grouping.score is not None:
+        score = grouping.score.loc[follow_up.table.index].astype(float)
+        _add(
+            design,
+            grouping.title,
+            f"{grouping.title}, per standard deviation",
+            (score - score.mean()) / (score.std() or 1.0),
+        )
+    elif len(grouping.order) > 1:
+        for name in grouping.order[1:]:
+            label = f"{name} vs {grouping.order[0]}"
+            _add(design, grouping.title, label, (grouping.labels.loc[follow_up.table.index] == name).astype(float))
+    for name in names:
+        _add_column(design, name, follow_up.table[name])
+    return design
+
+
+def _add(design: _Design, covariate: str, term: str, values: pd.Series) -> None:
+    design.columns[term] = values
+    design.covariate_of[term] = covariate
+
+
+def _add_column(design: _Design, name: str, values: pd.Series) -> None:
+    title = TITLES.get(name, name)
+    known = ~is_blank(values)
+    numbers = pd.to_numeric(values.where(known), errors="coerce")
+    if name in _STEPS or (numbers[known].notna().all() and numbers.nunique() > 2):
+        step, unit = _STEPS.get(name, (1.0, "per unit"))
+        _add(design, title, f"{title}, {unit}", numbers.astype(float) / step)
+        return
+    keys = numbers if numbers[known].notna().all() else values.where(known).astype(object)
+    counts = keys[known].value_counts()
+    if len(counts) > _MAX_LEVELS:
+        raise CohortError(
+            f"Covariate '{name}' has {len(counts)} different values that are not numbers; up to {_MAX_LEVELS} are accepted."
+        )
+    # Two coded values keep their order (0 is the reference); categories are held against the most frequent one.
+    levels = (
+        sorted(counts.index)
+        if len(counts) == 2
+        else sorted(counts.index, key=lambda level: (-counts[level], str(level)))
+    )
+    if len(levels) < 2:
+        design.notes.append(f"Covariate '{name}' is left out: it has one value only.")
+    said = "" if name in VALUE_NAMES or keys.dtype == float else f"{title}: "
+    for level in levels[1:]:
+        term = f"{said}{level_name(name, level)} vs {level_name(name, levels[0])}"
+        _add(design, title, term, (keys == level).astype(float).where(known))
+
+
+def _fit(
+    columns: pd.DataFrame, follow_up: FollowUp, notes: list[str], what: str
+) -> tuple[CoxModel, pd.DataFrame, np.ndarray] | None:
+    known = columns.notna().all(axis=1).to_numpy()
+    complete = columns[known]
+    varying = complete.loc[:, complete.nunique() > 1]
+    dropped = [name for name in columns.columns if name not in varying.columns]
+    if dropped:
+        notes.append(
+            f"Left out of the Cox model of {what}, because every patient in it has the same value: {', '.join(dropped)}."
+        )
+    if varying.empty:
+        return None
+    try:
+        return cox_regression(varying, follow_up.days[known], follow_up.died[known]), varying, known
+    except NotEstimableError as error:
+        notes.append(f"No Cox model of {what}: {error}")
+        return None
+
+
+def _rows(model: CoxModel, design: _Design) -> list[dict[str, Any]]:
+    rows = []
+    for term, row in model.table.iterrows():
+        bounded = bool(row["bounded"])
+        rows.append(
+            {
+                "covariate": design.covariate_of[str(term)],
+                "term": str(term),
+                "hazard_ratio": float(row["hazard_ratio"]) if bounded else None,
+                "ci": [float(row["lower"]), float(row["upper"])] if bounded else [None, None],
+                "p": float(row["p"]) if bounded else None,
+                "proportional_hazards_p": float(row["proportional_p"]) if bounded else None,
+                "n": model.n,
+                "n_events": model.n_events,
+            }
+        )
+    return rows
+
+
+def _multivariable(
+    design: _Design, covariates: list[str], follow_up: FollowUp, settings: SurvivalSettings
+) -> dict[str, Any] | None:
+    if len(covariates) < 2:
+        return None
+    fitted = _fit(design.of(covariates), follow_up, design.notes, "all covariates together")
+    if fitted is None:
+        return None
+    model, columns, known = fitted
+    days, died = follow_up.days[known], follow_up.died[known]
+    n_columns = len(columns.columns)
+    if model.n < len(follow_up.table):
+        design.notes.append(
+            f"The multivariable Cox model holds the {model.n} of {len(follow_up.table)} patients whose covariates are all known."
+        )
+    if model.n_events < _EVENTS_PER_COVARIATE * n_columns:
+        design.notes.append(
+            f"The multivariable Cox model has {model.n_events} deaths for {n_columns} terms, fewer than {_EVENTS_PER_COVARIATE} each:"
+            " its hazard ratios are too extreme on average."
+        )
+    return {
+        "n": model.n,
+        "n_events": model.n_events,
+        "rows": _rows(model, design),
+        "likelihood_ratio_p": model.likelihood_ratio_p,
+        "first_covariate": covariates[0],
+        "first_covariate_adds_p": _added(columns, design, covariates[0], model, days, died),
+        **_discrimination(columns, model, days, died, settings, design.notes),
+    }
+
+
+def _added(
+    columns: pd.DataFrame, design: _Design, first: str, model: CoxModel, days: np.ndarray, died: np.ndarray
+) -> float | None:
+    without = columns[[name for name in columns.columns if design.covariate_of[name] != first]]
+    if without.shape[1] in (0, columns.shape[1]):
+        return None
+    try:
+        return likelihood_ratio_p(cox_regression(without, days, died), model)
+    except NotEstimableError:
+        return None
+
+
+def _discrimination(
+    columns: pd.DataFrame,
+    model: CoxModel,
+    days: np.ndarray,
+    died: np.ndarray,
+    settings: SurvivalSettings,
+    notes: list[str],
+) -> dict[str, Any]:
+    result: dict[str, Any] = {"c_index_apparent": concordance(days, died, model.risk)}
+    try:
+        risk = cross_validated_risk(columns, days, died, seed=settings.seed)
+        interval = concordance_interval(days, died, risk, seed=settings.seed, n_bootstrap=settings.n_bootstrap)
+    except NotEstimableError as error:
+        notes.append(f"No cross-validated C index: {error}")
+        return {**result, "c_index": None, "c_index_ci": [None, None]}
+    return {**result, "c_index": concordance(days, died, risk), "c_index_ci": list(interval)}

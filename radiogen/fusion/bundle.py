@@ -1,0 +1,236 @@
+"""Model bundles: a folder with the fitted model (skops, never pickle), its card in JSON and plain language, and the training ranges.
+
+The bytes of a bundle depend on the model alone: skops names things by memory address and stamps the time, so both are replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from radiogen.cohort.identifiers import identify
+from radiogen.errors import InputError
+from radiogen.fusion.card import card_text
+from radiogen.fusion.model import FusedClassifier
+from radiogen.fusion.reference import Reference, novelty
+from radiogen.resources import sha256_file
+from radiogen.run.atomic import write_csv, write_json, write_text, writing
+
+FORMAT = 1
+FILES = ("model.skops", "features.csv", "card.json", "card.md")
+
+TRUSTED_TYPES = (
+    "radiogen.fusion.model.FusedClassifier",
+    "radiogen.fusion.prepare.UsableColumns",
+    "radiogen.fusion.prepare.MedianImputer",
+    "radiogen.fusion.prepare.ClippedScaler",
+    "radiogen.fusion.prepare.CorrelationPruning",
+    "radiogen.fusion.prepare.BestColumns",
+    "radiogen.fusion.prepare.SparseColumns",
+    "sklearn.tree._tree.Tree",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+)
+"""Types that a bundle may hold besides those skops trusts; a file with any other is refused before anything in it is built."""
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A fitted model with everything needed to apply it and to doubt it.
+
+    Args:
+        model: fitted on every training case.
+        reference: what the training cases looked like.
+        card: JSON-able facts: target, features, training cases (hashed), measured performance, settings.
+    """
+
+    model: FusedClassifier
+    reference: Reference
+    card: dict[str, Any]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Return the columns the model needs."""
+        return [str(name) for name in self.model.feature_names_in_]
+
+
+def save_model(folder: str | Path, bundle: ModelBundle) -> list[Path]:
+    """Write a bundle and return its files, `model.skops` first.
+
+    Args:
+        folder: made where it is missing.
+        bundle: what to write.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    with writing(folder / "model.skops") as beside:
+        beside.write_bytes(reproducible_skops(skops.io.dumps(bundle.model)))
+    write_csv(folder / "features.csv", bundle.reference.ranges)
+    facts = {
+        "format": FORMAT,
+        **bundle.card,
+        "most_beyond": bundle.reference.most_beyond,
+        "most_distant": bundle.reference.most_distant,
+        "sha256": {name: sha256_file(folder / name) for name in FILES[:2]},
+    }
+    write_json(folder / "card.json", facts)
+    write_text(folder / "card.md", card_text(facts))
+    return [folder / name for name in FILES]
+
+
+def load_model(folder: str | Path) -> ModelBundle:
+    """Read a bundle.
+
+    Args:
+        folder: as written by `save_model`.
+
+    Raises:
+        InputError: a file is missing, was changed, is of another format, or holds a type that is not trusted.
+    """
+    folder = Path(folder)
+    missing = [name for name in FILES[:3] if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} is not a model of radiogen: {', '.join(missing)} missing.",
+            hint="Give the folder `model` that `radiogen classify` wrote.",
+        )
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{folder / 'card.json'} is not JSON: {error}") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise InputError(f"{folder} has a card of another format; format {FORMAT} is accepted.")
+    changed = [name for name, digest in card["sha256"].items() if sha256_file(folder / name) != digest]
+    if changed:
+        raise InputError(
+            f"{folder}: {', '.join(changed)} is not the file that the card describes.", hint="Copy the whole folder again."
+        )
+    ranges = pd.read_csv(folder / "features.csv", index_col="feature", keep_default_na=True, dtype={"branch": str})
+    ranges["branch"] = ranges["branch"].fillna("")
+    model = _read_skops(folder / "model.skops")
+    return ModelBundle(model, Reference(ranges, float(card["most_beyond"]), float(card["most_distant"])), card)
+
+
+def _read_skops(path: Path) -> FusedClassifier:
+    try:
+        model = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+    except (UntrustedTypesFoundException, TypeError) as error:
+        raise InputError(
+            f"{path} holds types that are not trusted: {error}", hint="Nothing of it was run. Use a model made by radiogen."
+        ) from error
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a model: {error}") from error
+    if not isinstance(model, FusedClassifier):
+        raise InputError(f"{path} holds a {type(model).__name__}; a model made by radiogen classify is accepted.")
+    return model
+
+
+def reproducible_skops(data: bytes) -> bytes:
+    """Return a skops file whose bytes depend on its content only.
+
+    Args:
+        data: as `skops.io.dumps` returns it.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        content = {name: archive.read(name) for name in archive.namelist() if name != "schema.json"}
+    numbers = _Renumbering(set(content))
+    schema = numbers.apply(schema)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for old, new in numbers.files.items():
+            archive.writestr(zipfile.ZipInfo(new), content[old], zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo("schema.json"), json.dumps(schema, indent=1), zipfile.ZIP_DEFLATED)
+    return out.getvalue()
+
+
+class _Renumbering:
+    """Gives objects and files of a skops schema consecutive numbers, in the order in which they occur."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self.files: dict[str, str] = {}
+        self.ids: dict[int, int] = {}
+        self.count = 0
+
+    def apply(self, node: Any) -> Any:
+        if isinstance(node, dict):
+            known = {key: self.apply(value) for key, value in node.items() if key != "__id__"}
+            return {**known, "__id__": self._number(node)} if "__id__" in node else known
+        if isinstance(node, list):
+            return [self.apply(item) for item in node]
+        if isinstance(node, str) and node in self.names:
+            return self.files.setdefault(node, f"{len(self.files)}{Path(node).suffix}")
+        return node
+
+    def _number(self, node: dict[str, Any]) -> int:
+        self.count += 1
+        if node.get("__loader__") == "JsonNode":
+            return self.count  # whether two equal strings are one object in memory is chance
+        return self.ids.setdefault(node["__id__"], self.count)
+
+
+def training_hashes(cases: Iterable[str], patients: Iterable[str], salt: str) -> list[str]:
+    """Return salted hashes of case and patient ids, so that a bundle can recognise its training patients without naming them.
+
+    Spellings of one public id count as one (`UCSF-PDGM-004`, `UCSF-PDGM-0004_FU001d`).
+
+    Example:
+        >>> training_hashes(["UCSF-PDGM-004"], ["UCSF-PDGM-0004"], "x") == training_hashes(["UCSF-PDGM-0004"], [], "x")
+        True
+    """
+    keys = {identify(str(name)).key for name in [*cases, *patients]}
+    return sorted(hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:32] for key in keys)
+
+
+def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series) -> pd.DataFrame:
+    """Return the probability per case with everything that speaks against trusting it.
+
+    Args:
+        bundle: the model.
+        features: one row per case; columns that the model needs and that are absent count as missing.
+        patient: patient id per case.
+
+    Returns:
+        Table indexed by case: `y_prob, in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features).
+
+    Raises:
+        InputError: none of the model's features is there.
+    """
+    names = bundle.feature_names
+    present = [name for name in names if name in features.columns]
+    if not present:
+        raise InputError(
+            f"None of the model's {len(names)} features is there; it needs {', '.join(names[:3])}, ...",
+            hint="Make the features with the same program and settings as in training.",
+        )
+    complete = features.reindex(columns=names).astype(float).replace([np.inf, -np.inf], np.nan)
+    strange = novelty(complete, bundle.reference)
+    salt, hashes = str(bundle.card["salt"]), set(bundle.card["training_ids"])
+    known = [
+        bool(hashes & set(training_hashes([str(case)], [str(who)], salt)))
+        for case, who in zip(complete.index, patient.loc[complete.index], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "y_prob": np.round(bundle.model.predict_proba(complete)[:, 1], 8),
+            "in_training": known,
+            "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
+            "missing_features": complete.isna().sum(axis=1).to_numpy(),
+            "beyond_range": strange["beyond_range"].to_numpy(dtype=float),
+        },
+        index=complete.index,
+    )

@@ -1,0 +1,100 @@
+"""The model card: what a model is, on whom it was trained, how well it did, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from radiogen.config.classify import ClassifySettings
+from radiogen.fusion.join import POSITIVE_MEANS, FusionTable
+from radiogen.fusion.nested import model_name
+from radiogen.run.provenance import RESEARCH_USE, package_versions
+
+_HEADLINE = (
+    "n", "n_positive", "n_patients", "n_sites", "split", "auc", "auc_ci", "auprc", "brier", "calibration_slope", "permutation_p", "baselines",
+    "verdict", "verdict_text",
+)  # fmt: skip
+
+
+def model_card(
+    table: FusionTable,
+    settings: ClassifySettings,
+    metrics: Mapping[str, Any],
+    *,
+    training_ids: list[str],
+    salt: str,
+    feature_settings: Mapping[str, Any] | None = None,
+    synthetic: bool = False,
+) -> dict[str, Any]:
+    """Return the facts of a model card.
+
+    Args:
+        table: training cases.
+        settings: how it was fitted.
+        metrics: of the out-of-fold predictions, not of the final model on its own training cases.
+        training_ids: hashed ids of the training cases and patients.
+        salt: salt of those hashes.
+        feature_settings: branch -> settings with which its features were made, where radiogen made them.
+        synthetic: the patients are made up.
+    """
+    return {
+        "notice": RESEARCH_USE,
+        "synthetic": synthetic,
+        "target": table.target,
+        "positive_means": POSITIVE_MEANS[table.target],
+        "model": model_name(settings),
+        "trained_on": {
+            "cases": len(table.y),
+            "patients": int(table.cohort["patient"].nunique()),
+            "positive": int(table.y.sum()),
+            "sites": dict(sorted(Counter(table.cohort["site"].astype(str)).items())),
+        },
+        "features": dict(sorted(Counter(table.branch_of[name] for name in table.features.columns).items())),
+        "feature_settings": dict(feature_settings or {}),
+        "out_of_fold": {key: metrics[key] for key in _HEADLINE if key in metrics},
+        "notes": list(table.notes),
+        "settings": settings.model_dump(mode="json"),
+        "salt": salt,
+        "training_ids": training_ids,
+        "versions": package_versions(),
+    }
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return the card as Markdown in plain language.
+
+    Args:
+        card: as `model_card` returns it.
+    """
+    trained, measured = card["trained_on"], card["out_of_fold"]
+    sites = ", ".join(f"{name} ({count})" for name, count in trained["sites"].items())
+    branches = ", ".join(f"{name} ({count})" for name, count in card["features"].items())
+    lines = [
+        f"# Model card: {card['positive_means']}",
+        "",
+        f"**{card['notice']}**",
+        *(["", "**The training patients are made up (synthetic): this model says nothing about real ones.**"] * card["synthetic"]),
+        "",
+        f"- **What it gives:** the probability of *{card['positive_means']}*.",
+        f"- **How:** {card['model']}, on features from: {branches}.",
+        f"- **Trained on:** {trained['cases']} cases of {trained['patients']} patients, {trained['positive']} of them positive; sites: {sites}.",
+        f"- **Measured:** {_measured(measured)}",
+        f"- **Verdict:** {measured.get('verdict_text') or 'not evaluated'}",
+        "- **Those numbers** are of models that never saw the tested patient (nor the site, where sites were held out); this final model was fitted on"
+        " all cases afterwards with the same recipe, and has not been tested itself.",
+        "- **Do not use it** for decisions about patients, on scans made or features computed in another way, or on age groups and tumour types it"
+        " was not trained on. `radiogen predict` flags training patients, missing features, and cases unlike the training cases.",
+        "",
+        "What was left out in training:",
+        "",
+        *[f"- {note}" for note in card["notes"]],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(measured: Mapping[str, Any]) -> str:
+    if measured.get("auc") is None:
+        return "not evaluated."
+    low, high = measured.get("auc_ci") or (float("nan"), float("nan"))
+    return f"out-of-fold AUC {measured['auc']:.3f} (95 % interval {low:.3f} to {high:.3f}), {measured.get('split', 'unknown split')}."

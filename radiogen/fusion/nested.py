@@ -1,0 +1,213 @@
+"""Nested cross-validation: every probability comes from a model that saw neither the patient nor, where sites are held out, the site."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from radiogen.cohort.splits import Split, make_splits
+from radiogen.config.classify import ClassifySettings
+from radiogen.errors import RadiogenError
+from radiogen.fusion.join import FusionTable, fusion_table
+from radiogen.fusion.model import FusedClassifier
+from radiogen.run.executor import run_cases
+
+log = logging.getLogger(__name__)
+
+PREDICTION_COLUMNS = ["case", "patient", "site", "target", "y_true", "y_prob", "split", "repeat", "model"]
+PROBABILITY_DIGITS = 8
+"""Probabilities are written with this many decimals; the rest is rounding noise that could differ between machines."""
+
+
+@dataclass(frozen=True)
+class NestedResult:
+    """What nested cross-validation found.
+
+    Args:
+        predictions: the predictions table, one row per case and repeat, then the strata columns.
+        importance: one row per feature, the most important first (see `summarise_importance`).
+        choices: one row per split and classifier: tuned parameters and their inner log loss.
+        scheme: `site-held-out` or `grouped-kfold`.
+    """
+
+    predictions: pd.DataFrame
+    importance: pd.DataFrame
+    choices: pd.DataFrame
+    scheme: str
+
+
+@dataclass(frozen=True)
+class _FoldResult:
+    probability: np.ndarray
+    importance: pd.DataFrame
+    choices: list[dict[str, object]]
+
+
+def nested_predictions(
+    features: Mapping[str, pd.DataFrame],
+    cohort: pd.DataFrame,
+    target: str,
+    settings: ClassifySettings,
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return the predictions table of nested cross-validation.
+
+    Args:
+        features: branch name -> table indexed by case.
+        cohort: cohort table indexed by case.
+        target: `idh`, `mgmt`, `codeletion` or `grade`.
+        settings: splits, preparation, classifiers.
+        jobs: folds worked on at the same time; the result does not depend on it.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: no usable case or column, one class only, or fewer cases than folds.
+    """
+    return cross_validate(fusion_table(features, cohort, target), settings, jobs=jobs, progress=progress).predictions
+
+
+def cross_validate(
+    table: FusionTable, settings: ClassifySettings, *, jobs: int = 1, progress: bool = False
+) -> NestedResult:
+    """Fit and test on every split; everything is tuned and chosen inside each training side.
+
+    Args:
+        table: features with labels.
+        settings: splits, preparation, classifiers.
+        jobs: folds worked on at the same time; the result does not depend on it.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: one class only, or fewer cases than folds.
+        RadiogenError: a fold failed.
+
+    Source: Varma, Simon, BMC Bioinformatics 2006, 7:91 (why tuning must be nested).
+    """
+    splits, scheme = make_splits(
+        table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
+        sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
+    )  # fmt: skip
+    log.info("%s: %s, %d folds, %d columns", table.target, scheme, len(splits), table.features.shape[1])
+    named = {f"repeat {split.repeat}, {split.name}": split for split in splits}
+    fold = _Fold(table, settings)
+    results, failures = run_cases(fold, named, stage=f"classify {table.target}", jobs=jobs, progress=progress)
+    if failures:
+        raise RadiogenError(
+            f"Fold '{failures[0].case}' of target {table.target} failed: {failures[0].cause}", hint=failures[0].fix
+        )
+    ordered = [results[name] for name in named]
+    rows = [_rows(table, split, result, settings) for split, result in zip(splits, ordered, strict=True)]
+    predictions = pd.concat(rows, ignore_index=True).sort_values(["repeat", "case"], kind="stable", ignore_index=True)
+    choices = pd.DataFrame([row for result in ordered for row in result.choices])
+    importance = summarise_importance([result.importance for result in ordered], table.branch_of)
+    return NestedResult(predictions, importance, choices, scheme)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    table: FusionTable
+    settings: ClassifySettings
+
+    def __call__(self, name: str, split: Split) -> _FoldResult:
+        # One thread per fold: sums in another order would end in other bytes.
+        with threadpool_limits(1):
+            model = fit_split(self.table, split, self.settings)
+            probability = model.predict_proba(self.table.features.iloc[split.test])[:, 1]
+        choices = [{"split": name, "classifier": key, **choice} for key, choice in model.choices_.items()]
+        return _FoldResult(probability, model.importance(), choices)
+
+
+def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> FusedClassifier:
+    """Return the classifier fitted on a split's training side, of which alone it depends.
+
+    Args:
+        table: features with labels.
+        split: train and test rows.
+        settings: preparation, classifiers, seed.
+    """
+    seed = int(np.random.SeedSequence([settings.seed, split.repeat]).generate_state(1)[0] % 2**31)
+    patient = table.cohort["patient"].to_numpy(dtype=object)[split.train]
+    return FusedClassifier.from_settings(settings, seed).fit(
+        table.features.iloc[split.train], table.y[split.train], patient
+    )
+
+
+def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedClassifier:
+    """Return the classifier fitted on every case, for new patients.
+
+    Args:
+        table: features with labels.
+        settings: preparation, classifiers, seed.
+    """
+    with threadpool_limits(1):
+        return FusedClassifier.from_settings(settings, settings.seed).fit(
+            table.features, table.y, table.cohort["patient"].to_numpy(dtype=object)
+        )
+
+
+def model_name(settings: ClassifySettings) -> str:
+    """Return what the `model` column says, such as `elastic-net+xgboost`."""
+    return "+".join(settings.classifiers) + ("" if settings.combine == "average" else " (best)")
+
+
+def _rows(table: FusionTable, split: Split, result: _FoldResult, settings: ClassifySettings) -> pd.DataFrame:
+    cohort = table.cohort.iloc[split.test]
+    strata = cohort.drop(columns=["patient", "site"])
+    fixed = pd.DataFrame(
+        {
+            "case": cohort.index.astype(object),
+            "patient": cohort["patient"].to_numpy(),
+            "site": cohort["site"].to_numpy(),
+            "target": table.target,
+            "y_true": table.y[split.test],
+            "y_prob": np.round(result.probability, PROBABILITY_DIGITS),
+            "split": split.name,
+            "repeat": split.repeat,
+            "model": model_name(settings),
+        }
+    )[PREDICTION_COLUMNS]
+    return pd.concat([fixed, strata.reset_index(drop=True)], axis=1)
+
+
+def summarise_importance(folds: list[pd.DataFrame], branch_of: Mapping[str, str]) -> pd.DataFrame:
+    """Return how stable and how large each feature's part was over the outer folds.
+
+    Args:
+        folds: one table per fold, as `FusedClassifier.importance` returns it.
+        branch_of: column -> branch.
+
+    Returns:
+        Columns `feature, branch, importance` (mean share of absolute coefficient and gain), `selected_share` (share of folds in which any
+        classifier used it), `coefficient_mean`, `coefficient_sd` (standardised, 0 where left out), `gain_mean`; the largest importance first.
+    """
+    names = sorted({str(name) for fold in folds for name in fold.index})
+    stacked = {
+        column: np.array([fold[column].reindex(names, fill_value=0.0).to_numpy(dtype=float) for fold in folds])
+        for column in ("selected", "coefficient", "gain")
+    }
+    parts = []
+    for values in (np.abs(stacked["coefficient"]), stacked["gain"]):
+        total = values.sum(axis=1, keepdims=True)
+        if total.any():
+            parts.append(np.divide(values, total, out=np.zeros_like(values), where=total > 0))
+    summary = pd.DataFrame(
+        {
+            "feature": names,
+            "branch": [branch_of.get(name.removeprefix("missing:"), "") for name in names],
+            "importance": np.mean(parts, axis=0).mean(axis=0) if parts else 0.0,
+            "selected_share": stacked["selected"].mean(axis=0),
+            "coefficient_mean": stacked["coefficient"].mean(axis=0),
+            "coefficient_sd": stacked["coefficient"].std(axis=0),
+            "gain_mean": stacked["gain"].mean(axis=0),
+        }
+    )
+    numbers = summary.columns[2:]
+    summary[numbers] = summary[numbers].round(PROBABILITY_DIGITS)
+    return summary.sort_values(["importance", "feature"], ascending=[False, True], kind="stable", ignore_index=True)

@@ -1,0 +1,225 @@
+"""Preparation inside the fold: every statistic here is learned from training rows only, because each step is an estimator in a pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Integer
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.pipeline import Pipeline
+
+from radiogen.config.classify import ClassifySettings
+from radiogen.fusion.classifiers import ElasticNetFamily
+
+Rows = Float[np.ndarray, "n p"]
+"""Cases by columns; NaN where missing until they are imputed."""
+
+Names = np.ndarray
+"""Column names as an array of objects."""
+
+_MOST_PATTERNS = 20
+_LEAST_MISSING_SHARE = 0.05
+_CHUNK = 512
+
+
+class UsableColumns(TransformerMixin, BaseEstimator):
+    """Drop columns that hold fewer than two different values in the training rows.
+
+    Example:
+        >>> UsableColumns().fit_transform(np.array([[1.0, 2.0, np.nan], [1.0, 3.0, np.nan]])).tolist()
+        [[2.0], [3.0]]
+    """
+
+    def fit(self, X: Rows, y: object = None) -> UsableColumns:
+        """Find the columns with at least two values."""
+        low = np.min(np.where(np.isnan(X), np.inf, X), axis=0, initial=np.inf)
+        high = np.max(np.where(np.isnan(X), -np.inf, X), axis=0, initial=-np.inf)
+        self.kept_ = np.flatnonzero(high > low)
+        return self
+
+    def transform(self, X: Rows) -> Rows:
+        """Return the kept columns."""
+        return X[:, self.kept_]
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the names of the kept columns."""
+        return input_features[self.kept_]
+
+
+class MedianImputer(TransformerMixin, BaseEstimator):
+    """Fill missing values with the training median and add one indicator per pattern of missingness.
+
+    A sequence that some cases lack leaves hundreds of columns missing together; they share one indicator. Patterns in less than 5 % of the
+    training rows get none, and at most 20 are kept, the most frequent first.
+
+    Example:
+        >>> MedianImputer().fit_transform(np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0], [np.nan, 8.0]])).tolist()
+        [[1.0, 5.0, 0.0], [2.0, 6.0, 1.0], [3.0, 7.0, 0.0], [2.0, 8.0, 1.0]]
+    """
+
+    def fit(self, X: Rows, y: object = None) -> MedianImputer:
+        """Learn medians and patterns."""
+        missing = np.isnan(X)
+        self.medians_ = np.nanmedian(X, axis=0)
+        share = missing.mean(axis=0)
+        candidates = np.flatnonzero((share >= _LEAST_MISSING_SHARE) & (missing.sum(axis=0) >= 2) & (share < 1))
+        first: dict[bytes, int] = {}
+        for column in candidates:
+            first.setdefault(missing[:, column].tobytes(), int(column))
+        ranked = sorted(first.values(), key=lambda column: (-share[column], column))[:_MOST_PATTERNS]
+        self.indicators_ = np.array(ranked, dtype=np.int64)
+        return self
+
+    def transform(self, X: Rows) -> Rows:
+        """Return filled columns, then indicators (1 = missing)."""
+        missing = np.isnan(X)
+        return np.hstack([np.where(missing, self.medians_, X), missing[:, self.indicators_].astype(float)])
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the input names, then `missing:<column>` for each pattern's first column."""
+        added = [f"missing:{name}" for name in input_features[self.indicators_]]
+        return np.array([*input_features, *added], dtype=object)
+
+
+class ClippedScaler(TransformerMixin, BaseEstimator):
+    """Centre on the median, divide by the interquartile range's normal equivalent, clip, then bring to mean 0 and variance 1.
+
+    Args:
+        clip_z: robust z-scores beyond this are set to it.
+
+    Source: the interquartile range of a normal distribution is 1.349 standard deviations.
+    """
+
+    def __init__(self, clip_z: float = 5.0) -> None:
+        self.clip_z = clip_z
+
+    def fit(self, X: Rows, y: object = None) -> ClippedScaler:
+        """Learn medians, spreads, and mean and standard deviation after clipping."""
+        low, self.center_, high = np.percentile(X, [25, 50, 75], axis=0)
+        spread = (high - low) / 1.349
+        deviation = X.std(axis=0)
+        # Half of a rare indicator's or a spiky column's values are equal: its interquartile range is 0.
+        usable = np.where(spread > 1e-6 * deviation, spread, deviation)
+        self.spread_ = np.where(usable > 0, usable, 1.0)
+        clipped = self._clipped(X)
+        self.mean_ = clipped.mean(axis=0)
+        deviation = clipped.std(axis=0)
+        self.deviation_ = np.where(deviation > 1e-9, deviation, 1.0)
+        return self
+
+    def _clipped(self, X: Rows) -> Rows:
+        return np.clip((X - self.center_) / self.spread_, -self.clip_z, self.clip_z)
+
+    def transform(self, X: Rows) -> Rows:
+        """Return clipped, standardised columns."""
+        return (self._clipped(X) - self.mean_) / self.deviation_
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the input names."""
+        return input_features
+
+
+class CorrelationPruning(TransformerMixin, BaseEstimator):
+    """Keep a column unless it is highly correlated with one kept before it.
+
+    Args:
+        max_correlation: largest absolute Pearson correlation between two kept columns.
+
+    Example:
+        >>> CorrelationPruning(0.9).fit_transform(np.array([[0.0, 0.0, 1.0], [1.0, 2.0, 0.0], [2.0, 4.0, 1.0]])).tolist()
+        [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]
+    """
+
+    def __init__(self, max_correlation: float = 0.95) -> None:
+        self.max_correlation = max_correlation
+
+    def fit(self, X: Rows, y: object = None) -> CorrelationPruning:
+        """Choose columns, first come first kept; in chunks, so that tens of thousands of columns fit into memory."""
+        centred = X - X.mean(axis=0)
+        length = np.sqrt((centred**2).sum(axis=0))
+        unit = centred / np.where(length > 0, length, 1.0)
+        kept: list[int] = []
+        for start in range(0, X.shape[1], _CHUNK):
+            chunk = np.arange(start, min(start + _CHUNK, X.shape[1]))
+            free = np.ones(len(chunk), dtype=bool)
+            if kept:
+                free = np.abs(unit[:, kept].T @ unit[:, chunk]).max(axis=0) <= self.max_correlation
+            alike = np.abs(unit[:, chunk].T @ unit[:, chunk]) > self.max_correlation
+            for position in range(len(chunk)):
+                if free[position]:
+                    kept.append(int(chunk[position]))
+                    free[position + 1 :] &= ~alike[position, position + 1 :]
+        self.kept_ = np.array(kept, dtype=np.int64)
+        return self
+
+    def transform(self, X: Rows) -> Rows:
+        """Return the kept columns."""
+        return X[:, self.kept_]
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the names of the kept columns."""
+        return input_features[self.kept_]
+
+
+class BestColumns(TransformerMixin, BaseEstimator):
+    """Keep the columns with the largest ANOVA F between the classes.
+
+    Args:
+        count: how many columns stay, where there are so many.
+    """
+
+    def __init__(self, count: int = 50) -> None:
+        self.count = count
+
+    def fit(self, X: Rows, y: Integer[np.ndarray, " n"]) -> BestColumns:
+        """Rank the columns on the training rows."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ranked = SelectKBest(f_classif, k=min(self.count, X.shape[1])).fit(X, y)
+        self.kept_ = np.flatnonzero(ranked.get_support())
+        return self
+
+    def transform(self, X: Rows) -> Rows:
+        """Return the kept columns."""
+        return X[:, self.kept_]
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the names of the kept columns."""
+        return input_features[self.kept_]
+
+
+class SparseColumns(BestColumns):
+    """Keep the columns to which an L1-penalised logistic model gives a coefficient; all of them when it gives none.
+
+    Args:
+        strength: penalty as a share of the smallest one that gives no coefficient at all.
+    """
+
+    def __init__(self, strength: float = 0.2) -> None:
+        self.strength = strength
+
+    def fit(self, X: Rows, y: Integer[np.ndarray, " n"]) -> SparseColumns:
+        """Fit the L1 model on the training rows."""
+        model = ElasticNetFamily().fit(X, y, {"l1_ratio": 1.0, "strength": self.strength}, seed=0)
+        kept = np.flatnonzero(model.coef_[0])
+        self.kept_ = kept if len(kept) else np.arange(X.shape[1])
+        return self
+
+
+def preparation(settings: ClassifySettings) -> Pipeline:
+    """Return the unfitted preparation: usable columns, imputation, scaling, selection.
+
+    Args:
+        settings: `clip_z`, `selection` and its options are used.
+    """
+    steps: list[tuple[str, BaseEstimator]] = [
+        ("columns", UsableColumns()),
+        ("impute", MedianImputer()),
+        ("scale", ClippedScaler(settings.clip_z)),
+    ]
+    if settings.selection == "correlation":
+        steps.append(("select", CorrelationPruning(settings.max_correlation)))
+    elif settings.selection == "univariate":
+        steps.append(("select", BestColumns(settings.max_columns)))
+    elif settings.selection == "l1":
+        steps.append(("select", SparseColumns()))
+    return Pipeline(steps)
