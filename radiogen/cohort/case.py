@@ -66,7 +66,7 @@ def read_case(row: pd.Series) -> CaseImages:
             hint=errors[0].hint,
         )
     reference = next(name for name in REFERENCE_ORDER if name in images)
-    _check_one_space({name: image.grid for name, image in images.items()}, reference)
+    check_one_space({name: image.grid for name, image in images.items()}, reference)
     return CaseImages(str(row.name), {name: image.data for name, image in images.items()}, images[reference].grid)
 
 
@@ -85,11 +85,20 @@ def read_case_mask(row: pd.Series, grid: Grid) -> LabelVolume:
         raise ImageError("The case has no mask.", hint="Run radiogen segment first, or give one in the column 'mask'.")
     scheme = row.get("mask_labels")
     labels, mask_grid = read_mask(row["mask"], scheme if isinstance(scheme, str) and scheme else "auto")
-    _check_one_space({"mask": mask_grid, "images": grid}, "images")
+    check_one_space({"mask": mask_grid, "images": grid}, "images")
     return labels
 
 
-def _check_one_space(grids: Mapping[str, Grid], reference: str) -> None:
+def check_one_space(grids: Mapping[str, Grid], reference: str) -> None:
+    """Raise when grids do not cover the same voxels of the world.
+
+    Args:
+        grids: name for messages -> grid.
+        reference: the name that the others are compared with.
+
+    Raises:
+        GeometryError: names every grid that lies elsewhere, with the numbers.
+    """
     apart = {name: grid for name, grid in grids.items() if not grid.same_space(grids[reference])}
     if apart:
         raise GeometryError(

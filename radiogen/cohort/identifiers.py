@@ -121,7 +121,9 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], Identifie
     (re.compile(r"(?i)BraTS-(?P<kind>[A-Z]{2,4})-(?P<number>\d{5})(?:-(?P<timepoint>\d{3}))?"), _brats2023),
     (re.compile(r"(?i)BraTS20_(?P<part>Training|Validation|Testing)_(?P<number>\d{1,4})"), _brats2020),
     (
-        re.compile(r"(?i)(?P<id>BraTS_?(?:20)?1\d_(?P<centre>CBICA|TMC|2013|TCIA\d{0,2})_(?P<number>\w+?)_(?P<visit>\d+))"),
+        re.compile(
+            r"(?i)(?P<id>BraTS_?(?:20)?1\d_(?P<centre>CBICA|TMC|2013|TCIA\d{0,2})_(?P<number>\w+?)_(?P<visit>\d+))"
+        ),
         _brats_2013_to_2019,
     ),
     (re.compile(r"(?i)(?P<id>BraTS_(?P<centre>2013)_(?P<number>(?:pat)?\d+)_(?P<visit>\d+))"), _brats_2013_to_2019),

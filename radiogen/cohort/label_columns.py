@@ -21,30 +21,59 @@ _HEADERS: dict[str, tuple[str, ...]] = {
         "mgmtpromotermethylation", "mgmtpromotermethylationstatus",
     ),
     "codeletion_1p19q": (
-        "codeletion1p19q", "1p19q", "x1p19q", "1p19qcodeletion", "x1p19qcodeletion", "1p19qcodeleted", "1p19qstatus", "1p19qcodeletionstatus", "codel",
+        "codeletion1p19q", "1p19q", "x1p19q", "1p19qcodeletion", "x1p19qcodeletion", "1p19qcodeleted", "1p19qstatus", "1p19qcodeletionstatus",
+        "codel",
         "codeletion", "1p19qcodel", "1p19qdeletion",
     ),
-    "grade": ("grade", "whocnsgrade", "cnswhograde", "whograde", "tumorgrade", "tumourgrade", "whogradecns", "gradewho", "histologicalgrade", "neoplasmhistologicgrade"),
-    "age": ("age", "ageyears", "ageatmri", "ageatscan", "ageatscanyears", "ageatdiagnosis", "ageyearsatdiagnosis", "agediagnosis", "ageatdiagnosisyears", "patientage"),
+    "grade": (
+        "grade", "whocnsgrade", "cnswhograde", "whograde", "tumorgrade", "tumourgrade", "whogradecns", "gradewho", "histologicalgrade",
+        "neoplasmhistologicgrade",
+    ),
+    "age": (
+        "age", "ageyears", "ageatmri", "ageatscan", "ageatscanyears", "ageatdiagnosis", "ageyearsatdiagnosis", "agediagnosis",
+        "ageatdiagnosisyears", "patientage",
+    ),
     "sex": ("sex", "gender", "patientsex"),
     "kps": ("kps", "karnofsky", "karnofskyperformancescore", "kpspreop", "preopkps", "karnofskyscore"),
     "eor": ("eor", "extentofresection", "resectionstatus", "resection"),
-    "os_event": ("osevent", "event", "dead", "died", "death", "deceased", "vitalstatus", "survivalstatus", "vitalstatusdead", "osstatus", "overallsurvivalstatus"),
+    "os_event": (
+        "osevent", "event", "dead", "died", "death", "deceased", "vitalstatus", "survivalstatus", "vitalstatusdead", "osstatus",
+        "overallsurvivalstatus",
+    ),
     "site": ("site", "centre", "center", "institution", "hospital", "tissuesourcesite"),
-    "histology": ("histology", "histologicaltype", "diagnosis", "pathology", "finalpathologicdiagnosiswho2021", "finalpathologicdiagnosis", "tumortype", "whodiagnosis"),
+    "histology": (
+        "histology", "histologicaltype", "diagnosis", "pathology", "finalpathologicdiagnosiswho2021", "finalpathologicdiagnosis",
+        "tumortype", "whodiagnosis",
+    ),
 }  # fmt: skip
 _SURVIVAL = {
-    "days": ("osdays", "survivaldays", "survivalindays", "overallsurvivaldays", "survivaltimedays", "survivalfromsurgerydays", "survivalfromsurgerydaysupdated"),
+    "days": (
+        "osdays", "survivaldays", "survivalindays", "overallsurvivaldays", "survivaltimedays", "survivalfromsurgerydays",
+        "survivalfromsurgerydaysupdated",
+    ),
     "months": ("osmonths", "survivalmonths", "survivalinmonths", "overallsurvivalmonths", "survivaltimemonths"),
     "": ("os", "survival", "overallsurvival", "survivaltime"),
 }  # fmt: skip
 _INVERTED = re.compile(r"(?i)surviv(ed|or)|alive|living|censor")
 _ID_HEADERS = {
-    "case", "caseid", "patient", "patientid", "patientidentifier", "id", "subject", "subjectid", "scan", "scanid", "caseno", "subjectno", "mriid", "tcgaid",
+    "case", "caseid", "patient", "patientid", "patientidentifier", "id", "subject", "subjectid", "scan", "scanid", "caseno", "subjectno",
+    "mriid", "tcgaid",
     "tciasubjectid", "tcgatciasubjectid", "tciaid", "bcrpatientbarcode", "participantid", "studyid", "casesubmitterid", "pid",
 }  # fmt: skip
 _ID_PATTERN = re.compile(r"(brats|rsna|tcia|tcga|ucsf|upenn)\w*id")
-_PATIENT_HEADERS = {"patient", "patientid", "patientidentifier", "subject", "subjectid", "bcrpatientbarcode", "participantid", "pid"}
+_PATIENT_HEADERS = {
+    "patient",
+    "patientid",
+    "patientidentifier",
+    "subject",
+    "subjectid",
+    "bcrpatientbarcode",
+    "participantid",
+    "pid",
+    "tciasubjectid",
+    "tcgatciasubjectid",
+    "tcgaid",
+}
 _CODED = re.compile(r"([A-Za-z]+)[ _.-]?([01])(?![0-9])|(?<![0-9A-Za-z])([01])[ _.-]?([A-Za-z]+)")
 
 
@@ -122,7 +151,9 @@ def recognise_columns(raw: pd.DataFrame) -> Columns:
     notes: list[str] = []
     problems: list[str] = []
     for column, accepted in _HEADERS.items():
-        matching = sorted((accepted.index(plain), header) for header in headers if (plain := _stem(header, column)) in accepted)
+        matching = sorted(
+            (accepted.index(plain), header) for header in headers if (plain := _stem(header, column)) in accepted
+        )
         if matching:
             sources[column] = Source(matching[0][1], coding=header_coding(matching[0][1]))
             notes += [f"'{header}' is not used: {column} is read from '{matching[0][1]}'" for _, header in matching[1:]]
@@ -157,11 +188,19 @@ def _add_event(headers: Sequence[str], sources: dict[str, Source], problems: lis
         coding = header_coding(header)
         meanings = set(coding.values())
         plain = plain_header(header)
-        if meanings and meanings <= {"dead", "died", "deceased", "death", "alive", "living", "event", "censored"} and "os_event" not in sources:
+        if (
+            meanings
+            and meanings <= {"dead", "died", "deceased", "death", "alive", "living", "event", "censored"}
+            and "os_event" not in sources
+        ):
             sources["os_event"] = Source(header, coding=coding)
         elif re.search(r"vitalstatus1dead|status1dead|^1dead$|dead1", plain) and "os_event" not in sources:
             sources["os_event"] = Source(header, coding={"1": "dead", "0": "alive"})
-        elif _INVERTED.search(header) and plain not in {"progressionfreesurvival"} and header not in {s.header for s in sources.values()}:
+        elif (
+            _INVERTED.search(header)
+            and plain not in {"progressionfreesurvival"}
+            and header not in {s.header for s in sources.values()}
+        ):
             problems.append(
                 f"'{header}' is not used as the event: it looks like the opposite (1 = alive or censored). "
                 "Say it without doubt in a column os_event (1 = died, 0 = alive at last contact)"

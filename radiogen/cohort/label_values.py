@@ -11,7 +11,8 @@ DAYS_PER_MONTH = 30.4375
 
 _MISSING = {
     "", "-", "--", ".", "?", "-1", "-1.0", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil", "missing", "not available", "not applicable",
-    "not reported", "not tested", "not done", "not known", "indeterminate", "inconclusive", "equivocal", "unknown", "unk", "unclear", "nos", "nos/nec",
+    "not reported", "not tested", "not done", "not known", "indeterminate", "inconclusive", "equivocal", "unknown", "unk", "unclear", "nos",
+    "nos/nec",
     "nec", "undetermined", "nd", "[not available]", "[unknown]", "[not applicable]", "data not available",
 }  # fmt: skip
 _ROMAN = {"i": 1.0, "ii": 2.0, "iii": 3.0, "iv": 4.0}
@@ -51,9 +52,32 @@ def read_idh(text: str) -> float:
         [1.0, 1.0, 0.0, 0.0, 1.0]
     """
     plain = _letters(text)
-    if plain in {"wt", "wildtype", "idhwt", "idhwildtype", "idh1wildtype", "negative", "neg", "notmutated", "nonmutated", "unmutated", "nonmutant"}:
+    if plain in {
+        "wt",
+        "wildtype",
+        "idhwt",
+        "idhwildtype",
+        "idh1wildtype",
+        "negative",
+        "neg",
+        "notmutated",
+        "nonmutated",
+        "unmutated",
+        "nonmutant",
+    }:
         return 0.0
-    if plain in {"mutant", "mutated", "mut", "idhmut", "idhmutant", "idhmutated", "idh1mutant", "positive", "pos", "mutatednos"}:
+    if plain in {
+        "mutant",
+        "mutated",
+        "mut",
+        "idhmut",
+        "idhmutant",
+        "idhmutated",
+        "idh1mutant",
+        "positive",
+        "pos",
+        "mutatednos",
+    }:
         return 1.0
     if re.search(r"(?i)(^|[^a-z])(p\.)?(r|arg)(132|172)[a-z]", text):
         return 1.0
@@ -69,7 +93,17 @@ def read_mgmt(text: str) -> float:
     plain = _letters(text)
     if plain in {"methylated", "meth", "hypermethylated", "positive", "pos", "m", "mgmtmethylated"}:
         return 1.0
-    if plain in {"unmethylated", "unmeth", "nonmethylated", "notmethylated", "negative", "neg", "u", "um", "mgmtunmethylated"}:
+    if plain in {
+        "unmethylated",
+        "unmeth",
+        "nonmethylated",
+        "notmethylated",
+        "negative",
+        "neg",
+        "u",
+        "um",
+        "mgmtunmethylated",
+    }:
         return 0.0
     return _yes_no(text)
 
@@ -85,7 +119,18 @@ def read_codeletion(text: str) -> float:
         [1.0, 1.0, 0.0, 0.0]
     """
     plain = _letters(text)
-    if plain in {"intact", "noncodel", "noncodeleted", "notcodeleted", "nocodeletion", "negative", "neg", "nondeleted", "notdeleted", "wt"}:
+    if plain in {
+        "intact",
+        "noncodel",
+        "noncodeleted",
+        "notcodeleted",
+        "nocodeletion",
+        "negative",
+        "neg",
+        "nondeleted",
+        "notdeleted",
+        "wt",
+    }:
         return 0.0
     if plain in {"codel", "codeletion", "codeleted", "relativecodeletion", "positive", "pos"}:
         return 1.0

@@ -23,13 +23,16 @@ from radiogen.cohort.label_values import (
     is_missing,
     read_event,
 )
-from radiogen.cohort.table import CLINICAL_COLUMNS, ID_COLUMNS, LABEL_COLUMNS, SURVIVAL_COLUMNS
+from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS, SURVIVAL_COLUMNS
 from radiogen.errors import CohortError
 
 VALUE_COLUMNS = [*LABEL_COLUMNS, *CLINICAL_COLUMNS, *SURVIVAL_COLUMNS]
 TEXT_COLUMNS = ["sex", "eor"]
 _DAYS_COLLECTIONS = {"UCSF-PDGM", "BraTS", "BraTS20", "BraTS-GLI"}
 """Collections whose tables give survival in days under a header that does not say so."""
+
+_CASE = " case id"
+"""Working column that holds the chosen id; no stripped header starts with a blank."""
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +102,9 @@ def read_text_table(path: str | Path) -> pd.DataFrame:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=separator)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CohortError(f"The table {path} cannot be read as CSV: {reason}.", hint="Give a CSV file with a header line.") from error
+        raise CohortError(
+            f"The table {path} cannot be read as CSV: {reason}.", hint="Give a CSV file with a header line."
+        ) from error
     if raw.empty:
         raise CohortError(f"The table {path} has no rows.", hint="Give a CSV file with one row per case.")
     return raw.apply(lambda column: column.str.strip())
@@ -114,25 +119,31 @@ def normalise_labels(raw: pd.DataFrame, *, name: str = "labels") -> Labels:
 
     Example:
         >>> raw = pd.DataFrame({"ID": ["UCSF-PDGM-004"], "MGMT status": ["negative"], "IDH": ["wildtype"], "Age at MRI": ["66"]})
-        >>> normalise_labels(raw).table[["patient", "site", "mgmt", "idh", "age"]].iloc[0].tolist()
-        ['UCSF-PDGM-0004', 'UCSF-PDGM', 0.0, 0.0, 66.0]
+        >>> normalise_labels(raw).table[["mgmt", "idh", "age"]].astype(float).to_numpy().tolist()
+        [[0.0, 0.0, 66.0]]
     """
     columns = recognise_columns(raw)
     notes, problems = list(columns.notes), list(columns.problems)
     raw, has_ids = _with_ids(raw, columns, notes, problems)
-    case = raw["case"]
+    case = raw[_CASE]
     identities = {text: identify(text, header=_header_of(columns, raw, text)) for text in case.unique()}
     values = {
-        column: _read_column(raw, column, columns.sources[column], identities, notes, problems) if column in columns.sources else _unknown(raw, column)
+        column: _read_column(raw, column, columns.sources[column], identities, notes, problems)
+        if column in columns.sources
+        else _unknown(raw, column)
         for column in VALUE_COLUMNS
     }
     _alive_rows(raw, columns, values)
-    _grades_from_histology(raw, columns, values)
+    _grades_from_histology(raw, columns, values, notes)
     table = pd.DataFrame(values, index=raw.index)
     table.insert(0, "patient", _patients(raw, columns, identities))
     table.insert(1, "site", _sites(raw, columns, identities))
     used = {source.header for name, source in columns.sources.items() if name != "histology"}
-    others = [header for header in raw.columns if header not in used and header not in table.columns and header != "case"]
+    others = [
+        header
+        for header in raw.columns
+        if header not in used and header not in table.columns and header not in ("case", _CASE)
+    ]
     table = pd.concat([table, raw[others]], axis=1).set_index(case.to_numpy().astype(object)).rename_axis("case")
     ids = raw[columns.ids].set_index(table.index) if has_ids else pd.DataFrame(index=table.index)
     table, ids = _one_row_per_id(table, ids, notes, problems)
@@ -145,15 +156,15 @@ def _with_ids(raw: pd.DataFrame, columns: Columns, notes: list[str], problems: l
     if not columns.ids:
         notes.append("no id column, so rows are numbered; such a table cannot be joined to images")
         numbered = [f"row-{number:04d}" for number in range(1, len(raw) + 1)]
-        return raw.drop(columns="case", errors="ignore").assign(case=numbered), False
+        return raw.assign(**{_CASE: numbered}), False
     missing = raw[columns.ids].map(is_missing)
-    # The column that names most rows apart names the cases; ties go to the first one.
+    # The column that tells most rows apart names the cases; in a tie, one that names scans goes before one that names patients.
     unique = {header: int(raw.loc[~missing[header], header].nunique()) for header in columns.ids}
-    order = sorted(columns.ids, key=lambda header: -unique[header])
+    order = sorted(columns.ids, key=lambda header: (-unique[header], header == columns.patient))
     case = raw[columns.ids].mask(missing)[order].bfill(axis=1).iloc[:, 0]
     if case.isna().any():
         problems.append(f"{int(case.isna().sum())} row(s) have no id and are left out")
-    return raw.assign(case=case)[case.notna()].reset_index(drop=True), True
+    return raw.assign(**{_CASE: case})[case.notna()].reset_index(drop=True), True
 
 
 def _header_of(columns: Columns, raw: pd.DataFrame, text: str) -> str:
@@ -178,7 +189,7 @@ def _read_column(
     unclear: dict[str, list[str]] = defaultdict(list)
     ambiguous: dict[str, list[str]] = defaultdict(list)
     values: list[float | str | None] = []
-    for case, text in zip(raw["case"], raw[source.header], strict=True):
+    for case, text in zip(raw[_CASE], raw[source.header], strict=True):
         value: float | str | None = None
         if not is_missing(text):
             try:
@@ -188,7 +199,10 @@ def _read_column(
             except NotUnderstoodError:
                 unclear[text].append(case)
         values.append(value)
-    notes += [f"{column}: '{text}' ({len(cases)} row(s)) stands for more than one value; unknown" for text, cases in sorted(ambiguous.items())]
+    notes += [
+        f"{column}: '{text}' ({len(cases)} row(s)) stands for more than one grade, so it says none"
+        for text, cases in sorted(ambiguous.items())
+    ]
     problems += [
         f"{column}: '{text}' in '{source.header}' is not understood ({_some(cases)}); accepted: {ACCEPTED[column]}"
         for text, cases in sorted(unclear.items())
@@ -204,7 +218,7 @@ def _in_days(
 ) -> pd.Series:
     if source.unit == "months":
         notes.append(f"os_days: '{source.header}' x {DAYS_PER_MONTH} days per month")
-        return times * DAYS_PER_MONTH
+        return (times * DAYS_PER_MONTH).round(1)
     if source.unit == "days" or times.notna().sum() == 0:
         return times
     collections = {identity.collection for identity in identities.values()}
@@ -212,7 +226,9 @@ def _in_days(
         notes.append(f"os_days: '{source.header}' is in days in {', '.join(sorted(collections))}")
         return times
     if times.median() >= 120:
-        notes.append(f"os_days: '{source.header}' is taken as days: as months its median of {times.median():g} would be over ten years")
+        notes.append(
+            f"os_days: '{source.header}' is taken as days: as months its median of {times.median():g} would be over ten years"
+        )
         return times
     problems.append(f"os_days: '{source.header}' has no unit; rename it to os_days or os_months")
     return pd.Series(np.nan, index=times.index, dtype=float)
@@ -225,25 +241,31 @@ def _alive_rows(raw: pd.DataFrame, columns: Columns, values: dict[str, pd.Series
         values["os_event"] = values["os_event"].mask(alive, read_event("alive"))
 
 
-def _grades_from_histology(raw: pd.DataFrame, columns: Columns, values: dict[str, pd.Series]) -> None:
+def _grades_from_histology(raw: pd.DataFrame, columns: Columns, values: dict[str, pd.Series], notes: list[str]) -> None:
     """Read grade 4 where the table says 'HGG' and the histology is glioblastoma, which is grade 4 by definition."""
     if not {"grade", "histology"} <= set(columns.sources):
         return
     high = raw[columns.sources["grade"].header].str.lower() == "hgg"
     glioblastoma = raw[columns.sources["histology"].header].str.lower().str.startswith("glioblastoma")
     values["grade"] = values["grade"].mask(high & glioblastoma, 4.0)
+    if (high & glioblastoma).any():
+        notes.append(f"grade: {int((high & glioblastoma).sum())} 'HGG' row(s) are glioblastoma, so grade 4")
 
 
 def _patients(raw: pd.DataFrame, columns: Columns, identities: dict[str, Identifier]) -> pd.Series:
-    patients = [identities[case].patient for case in raw["case"]]
+    patients = [identities[case].patient for case in raw[_CASE]]
     if columns.patient is not None:
         named = raw[columns.patient]
-        patients = [own if is_missing(text) else identify(text).patient for own, text in zip(patients, named, strict=True)]
+        patients = [
+            own if is_missing(text) else identify(text).patient for own, text in zip(patients, named, strict=True)
+        ]
     return pd.Series(patients, index=raw.index, dtype=object)
 
 
 def _sites(raw: pd.DataFrame, columns: Columns, identities: dict[str, Identifier]) -> pd.Series:
-    sites: list[str | None] = [identities[case].site for case in raw["case"]]
+    sites: list[str | None] = [identities[case].site for case in raw[_CASE]]
+    for header in columns.ids:
+        sites = [own or identify(text).site for own, text in zip(sites, raw[header], strict=True)]
     if "site" in columns.sources:
         named = raw[columns.sources["site"].header]
         sites = [own if is_missing(text) else text for own, text in zip(sites, named, strict=True)]
@@ -264,7 +286,9 @@ def _one_row_per_id(
         for column in VALUE_COLUMNS:
             known = table.loc[[case], column].dropna().unique()
             if len(known) > 1:
-                problems.append(f"{column}: '{case}' has {len(known)} different values ({', '.join(map(str, known))}); unknown")
+                problems.append(
+                    f"{column}: '{case}' has {len(known)} different values ({', '.join(map(str, known))}); unknown"
+                )
             merged.at[case, column] = known[0] if len(known) == 1 else (None if column in TEXT_COLUMNS else np.nan)
     return merged, merged_ids
 
@@ -277,12 +301,16 @@ def _share_patients(table: pd.DataFrame, notes: list[str]) -> None:
     identities = {case: identify(str(case)) for case in table.index}
     ucsf = table.index[[identity.collection == "UCSF-PDGM" for identity in identities.values()]]
     rows = table.loc[ucsf]
-    enough = rows[["age", "sex", "os_days", "os_event"]].notna().all(axis=1) & (rows[VALUE_COLUMNS].notna().sum(axis=1) >= 8)
+    enough = rows[["age", "sex", "os_days", "os_event"]].notna().all(axis=1) & (
+        rows[VALUE_COLUMNS].notna().sum(axis=1) >= 8
+    )
     for _, group in rows[enough].groupby(VALUE_COLUMNS, dropna=False, sort=True):
         patients = sorted(group["patient"].unique())
         if len(patients) > 1:
             table.loc[group.index, "patient"] = patients[0]
-            notes.append(f"{', '.join(map(str, group.index))} agree in every clinical value: scans of one patient, {patients[0]}")
+            notes.append(
+                f"{', '.join(map(str, group.index))} agree in every clinical value: scans of one patient, {patients[0]}"
+            )
 
 
 def _some(cases: Iterable[object], count: int = 3) -> str:

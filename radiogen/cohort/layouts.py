@@ -101,7 +101,13 @@ def _same_rank(**roles: str) -> dict[str, tuple[str, int]]:
 _BRATS_OLD = _same_rank(t1="t1n", t1ce="t1c", t2="t2w", flair="t2f", seg="mask")
 _UCSF = {
     f"{written}{suffix}": (role, rank + (suffix == "_bias"))
-    for written, role, rank in (("t1", "t1n", 0), ("t1c", "t1c", 0), ("t1gad", "t1c", 2), ("t2", "t2w", 0), ("flair", "t2f", 0))
+    for written, role, rank in (
+        ("t1", "t1n", 0),
+        ("t1c", "t1c", 0),
+        ("t1gad", "t1c", 2),
+        ("t2", "t2w", 0),
+        ("flair", "t2f", 0),
+    )
     for suffix in ("", "_bias")
 } | {"tumor_segmentation": ("mask", 0)}
 _UPENN = {
@@ -121,9 +127,7 @@ BRATS_2023 = NamedLayout(
     _same_rank(t1n="t1n", t1c="t1c", t2w="t2w", t2f="t2f", seg="mask"),
     "brats2023",
 )
-UCSF_PDGM = NamedLayout(
-    re.compile(r"(?i)(?P<case>UCSF-PDGM-\d{3,4}(?:_FU\d+d)?)_(?P<role>.+)"), _UCSF, "brats2021"
-)
+UCSF_PDGM = NamedLayout(re.compile(r"(?i)(?P<case>UCSF-PDGM-\d{3,4}(?:_FU\d+d)?)_(?P<role>.+)"), _UCSF, "brats2021")
 UPENN_GBM = NamedLayout(re.compile(r"(?i)(?P<case>UPENN-GBM-\d{5}_\d{2})_(?P<role>.+)"), _UPENN, "brats2021")
 LGG_SEGMENTATION = NamedLayout(
     re.compile(r"(?i)(?P<case>TCGA_[A-Z0-9]{2}_[A-Z0-9]{4}_\d{8})_(?P<role>t1n|t1c|t2f|mask)"),
@@ -303,7 +307,9 @@ def _split_folder(named: list[tuple[Path, NamedFile]]) -> dict[str, list[tuple[P
     return split
 
 
-def _group_names(groups: Mapping[tuple[Path, Path, str], list[tuple[Path, NamedFile]]]) -> dict[tuple[Path, Path, str], str]:
+def _group_names(
+    groups: Mapping[tuple[Path, Path, str], list[tuple[Path, NamedFile]]],
+) -> dict[tuple[Path, Path, str], str]:
     """Return a case id per group: the prefix in a flat folder, otherwise the folder's name, with names of folders above until ids differ."""
     parts = {group: _name_parts(group, members) for group, members in groups.items()}
     depth = dict.fromkeys(groups, 1)
@@ -322,7 +328,9 @@ def _group_names(groups: Mapping[tuple[Path, Path, str], list[tuple[Path, NamedF
 
 def _name_parts(group: tuple[Path, Path, str], members: list[tuple[Path, NamedFile]]) -> list[str]:
     root, folder, prefix = group
-    above = [part for part in [*root.resolve().parts[-2:], *folder.relative_to(root.absolute()).parts] if part != os.sep]
+    above = [
+        part for part in [*root.resolve().parts[-2:], *folder.relative_to(root.absolute()).parts] if part != os.sep
+    ]
     specific = [part for part in above if not _GENERIC_FOLDER.fullmatch(part)] or above
     if prefix:
         return [*specific, prefix]
@@ -334,7 +342,11 @@ def _name_parts(group: tuple[Path, Path, str], members: list[tuple[Path, NamedFi
 
 
 def _common_prefix(prefixes: list[str]) -> str:
-    return os.path.commonprefix(prefixes).strip(" ._-") if prefixes else ""
+    if not prefixes:
+        return ""
+    first, last = min(prefixes), max(prefixes)
+    length = next((at for at, letter in enumerate(first) if at >= len(last) or letter != last[at]), len(first))
+    return first[:length].strip(" ._-")
 
 
 def _cases(candidates: Mapping[str, list[Candidate]]) -> list[FoundCase]:
@@ -359,4 +371,3 @@ def _case(case: str, layout: str, files: Mapping[str, list[Candidate]]) -> Found
     mask_labels = ordered["mask"][0].mask_labels if "mask" in ordered else ""
     taken = {role: members[0].path for role, members in ordered.items()}
     return FoundCase(case, layout, taken, passed_over, mask_labels)
-

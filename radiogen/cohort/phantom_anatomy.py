@@ -21,7 +21,7 @@ from radiogen.types import Affine, Mask, Volume
 FIELD_OF_VIEW_MM = (192.0, 228.0, 192.0)
 """Size of the imaged box along R, A, S; it holds the MNI brain with room for a larger one."""
 
-ORIGIN_MM = (-96.0, -132.0, -80.0)
+ORIGIN_MM = (-96.0, -128.0, -82.0)
 """World position of the first voxel, MNI millimetres."""
 
 _MOST_TILT_RAD = 0.08
@@ -33,7 +33,7 @@ class Template:
     """The shared anatomy, at 1 mm in MNI space.
 
     Args:
-        brain, grey, white, fluid: fraction of each voxel, 0 to 1.
+        brain, grey, white: fraction of each voxel, 0 to 1; the rest of the brain is fluid.
         depth_mm: distance from the brain's outer surface, mm; zero outside.
         seeds: where a supratentorial glioma may start, 0 or 1.
         to_voxel: world (mm) -> template voxel, a 4 x 4 matrix.
@@ -42,7 +42,6 @@ class Template:
     brain: Volume
     grey: Volume
     white: Volume
-    fluid: Volume
     depth_mm: Volume
     seeds: Volume
     to_voxel: Affine
@@ -90,14 +89,14 @@ def load_template(spacing_mm: float = 1.0) -> Template:
     # An average of 152 brains is blurred; powers of the fractions bring the edges of one brain back.
     sharp = [fraction**1.8 for fraction in (grey, white, fluid)]
     total = np.maximum(sum(sharp), 1e-6)
-    maps = [brain.astype(np.float32), *(fraction / total for fraction in sharp)]
+    maps = [brain.astype(np.float32), sharp[0] / total, sharp[1] / total]
     if spacing_mm > 2:
         maps = [gaussian_filter(part, 0.3 * spacing_mm) for part in maps]
     depth = 2 * distance_transform_edt(brain[::2, ::2, ::2])
     depth = zoom(depth.astype(np.float32), np.array(brain.shape) / depth.shape, order=1)
     affine = np.asarray(image.affine, dtype=float)
     seeds = _seed_region(white, depth, affine)
-    return Template(maps[0], maps[1], maps[2], maps[3], depth, seeds, np.linalg.inv(affine))
+    return Template(maps[0], maps[1], maps[2], depth, seeds, np.linalg.inv(affine))
 
 
 def _seed_region(white: Volume, depth_mm: Volume, affine: Affine) -> Volume:
@@ -164,12 +163,19 @@ class Deformation:
         gain = amplitude_mm / radius_mm * np.exp(0.5 - 0.5 * ratio**2)
         self.template_mm -= away * gain
 
-    def sample(self, volume: Volume, template: Template, where: Bool[np.ndarray, "i j k"] | None = None) -> Volume:
-        """Return a template map on the phantom's grid, linearly interpolated; zero where `where` is false."""
+    def sample(
+        self,
+        volume: Float32[np.ndarray, "a b c"],
+        template: Template,
+        where: Bool[np.ndarray, "i j k"] | None = None,
+        *,
+        order: int = 1,
+    ) -> Float32[np.ndarray, "i j k"]:
+        """Return a template map on the phantom's grid, linearly interpolated (order 0: nearest); zero where `where` is false."""
         matrix = template.to_voxel
         points = self.template_mm.reshape(3, -1) if where is None else self.template_mm[:, where]
         voxels = (matrix[:3, :3].astype(np.float32) @ points) + matrix[:3, 3:].astype(np.float32)
-        values = map_coordinates(volume, voxels, order=1, mode="constant", prefilter=False)
+        values = map_coordinates(volume, voxels, order=order, mode="constant", prefilter=False)
         if where is None:
             return values.reshape(self.template_mm.shape[1:])
         filled = np.zeros(where.shape, dtype=np.float32)
@@ -197,10 +203,9 @@ def build_anatomy(deformation: Deformation, template: Template, rng: np.random.G
         rng: generator, for how wide the sulci are.
     """
     spacing = deformation.spacing_mm
-    brain = deformation.sample(template.brain, template) > 0.5
-    grey, white, fluid = (
-        deformation.sample(part, template, brain) for part in (template.grey, template.white, template.fluid)
-    )
+    brain = deformation.sample(template.brain, template, order=0) > 0.5
+    grey, white = (deformation.sample(part, template, brain) for part in (template.grey, template.white))
+    fluid = np.clip(1 - grey - white, 0, 1) * brain
     atrophy = rng.normal(0.2, 0.25) + 0.35 * smooth_field(rng, brain.shape, spacing, 25.0)
     fluid = fluid * np.exp(atrophy)
     total = np.maximum(grey + white + fluid, 1e-6)

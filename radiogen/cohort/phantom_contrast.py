@@ -133,7 +133,7 @@ def _signal(
         healthy = healthy + vessels * (_VESSEL_T1C - healthy)
     coarse, fine = textures
     sign = -1.0 if name in ("t1n", "t1c") else 1.0
-    rough = np.exp(traits.roughness * (0.75 * sign * coarse + 0.6 * fine + 0.4 * grain))
+    rough = np.exp(traits.roughness * (0.65 * sign * coarse + 0.6 * fine + 0.4 * grain))
     jitter = np.exp(0.06 * rng.standard_normal(4))
     oedema = SIGNAL["oedema"][name] * jitter[0] * rough**0.7
     solid = SIGNAL["solid"][name] * jitter[1] * (traits.t2_gain if name == "t2w" else 1.0) * rough
@@ -146,7 +146,7 @@ def _signal(
     core = solid + tumour.necrotic * (necrosis - solid)
     core = core + tumour.enhancing * (enhancing - core)
     # Cortex is swollen less than white matter by oedema; the core replaces whatever was there.
-    swelling = tumour.presence * (1 - 0.3 * anatomy.grey) * (1 - anatomy.fluid)
+    swelling = tumour.presence * (1 - 0.3 * anatomy.grey) * (1 - 0.5 * anatomy.fluid)
     signal = healthy + swelling * (oedema - healthy)
     return (signal + tumour.core * (core - signal)).astype(np.float32)
 
@@ -171,13 +171,13 @@ def _vessels(anatomy: Anatomy, rng: np.random.Generator) -> Volume:
 def _shells(anatomy: Anatomy, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, Volume]]:
     """Return the head mask and, per sequence, the signal outside the brain: fluid, dark bone, bright scalp."""
     spacing = anatomy.spacing_mm
-    near = binary_dilation(anatomy.brain, iterations=max(1, round(16 / spacing)))
+    near = binary_dilation(anatomy.brain, iterations=max(1, round(14 / spacing)))
     outside = distance_transform_edt(~anatomy.brain, sampling=spacing).astype(np.float32)
     outside += 0.8 * smooth_field(rng, outside.shape, spacing, 25.0)
-    head = near & (outside < 14)
+    head = near & (outside < 12)
     scalp = {"t1n": 1.35, "t1c": 1.4, "t2w": 0.9, "t2f": 0.8}
     shells = {
-        name: np.select([outside < 2.5, outside < 8], [SIGNAL["fluid"][name], 0.08], scalp[name]).astype(np.float32)
+        name: np.select([outside < 2.5, outside < 7], [SIGNAL["fluid"][name], 0.08], scalp[name]).astype(np.float32)
         for name in SEQUENCES
     }
     return head | anatomy.brain, shells

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Float32, Integer
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
@@ -20,6 +20,7 @@ GROWTH_GRID_MM = 2.0
 """Tumours grow on a grid no finer than this; finer phantoms interpolate."""
 
 _REACH_MM = 62.0
+_OPEN_FLUID = 0.55
 _FAR_MM = 1e3
 
 
@@ -92,7 +93,7 @@ def draw_traits(
         necrosis_fraction=float(np.clip(0.50 - 0.15 * m + 0.10 * z[2], 0.18, 0.75)),
         core_fraction=float(np.clip(0.38 + 0.22 * m + 0.07 * z[3], 0.2, 0.75)),
         mismatch=bool(m > 0.5 and u[2] < 0.45),
-        roughness=float(0.05 + 0.17 * (1 - m) * np.exp(0.15 * z[4])),
+        roughness=float(0.05 + 0.16 * (1 - m) * np.exp(0.15 * z[4])),
         irregularity=float(0.16 + 0.16 * (1 - m) * np.exp(0.15 * z[5])),
         margin_mm=float(1.2 + 2.2 * (1 - m) * np.exp(0.2 * z[6])),
         t2_gain=float(1 + 0.22 * m + 0.05 * z[7]),
@@ -151,12 +152,13 @@ def grow_tumour(
     """
     shape, spacing = anatomy.brain.shape, anatomy.spacing_mm
     voxel_ml = spacing**3 / 1000
-    arrival, radial = _times(anatomy, traits, seeds, rng)
+    wide = _wide_fluid(anatomy)
+    arrival, radial = _times(anatomy, wide, traits, seeds, rng)
     reached = arrival < _FAR_MM
     limit = _rank_value(arrival[reached], traits.volume_ml / voxel_ml)
     presence = _soft(arrival, limit, traits.margin_mm) * anatomy.brain
     presence = gaussian_filter(presence, 0.9 / spacing)
-    presence[~anatomy.brain | (anatomy.fluid > 0.75)] = 0
+    presence[~anatomy.brain | (wide > _OPEN_FLUID)] = 0
     whole = presence > 0.5
     c = _rank_value(radial[whole], traits.core_fraction * whole.sum())
     depth = np.where(whole, radial, _FAR_MM) / c
@@ -185,7 +187,7 @@ def _inside(traits: Traits, core: Mask, depth: Volume, wobble: Volume, patch: Vo
     if traits.enhancement == "none":
         return nothing, nothing
     if traits.enhancement == "ring":
-        inner = depth * np.exp(0.24 * wobble + 0.16 * patch)
+        inner = depth * np.exp(0.16 * wobble + 0.10 * patch)
         necrotic = core & (inner <= _rank_value(inner[core], traits.necrosis_fraction * core.sum()))
         # A rim too thin to be seen would be a label without an image.
         return core & ~necrotic, necrotic
@@ -204,17 +206,17 @@ def _soft(arrival: Volume, limit: float, width_mm: float) -> Volume:
 
 
 def _times(
-    anatomy: Anatomy, traits: Traits, seeds: Integer[np.ndarray, "foci 3"], rng: np.random.Generator
+    anatomy: Anatomy, wide: Volume, traits: Traits, seeds: Integer[np.ndarray, "foci 3"], rng: np.random.Generator
 ) -> tuple[Volume, Volume]:
     """Return arrival times along tissue and roundish distances from the seeds, both in mm."""
     step = max(1, round(GROWTH_GRID_MM / anatomy.spacing_mm))
     coarse = (slice(None, None, step),) * 3
     spacing = anatomy.spacing_mm * step
-    fluid, white = anatomy.fluid[coarse], anatomy.white[coarse]
-    shape = fluid.shape
+    fluid, white = wide[coarse], anatomy.white[coarse]
+    shape = (fluid.shape[0], fluid.shape[1], fluid.shape[2])
     lobes = smooth_field(rng, shape, spacing, 22.0) + 0.6 * smooth_field(rng, shape, spacing, 10.0)
     speed = (0.25 + 0.75 * white) * np.exp(1.6 * traits.irregularity * lobes)
-    open_tissue = anatomy.brain[coarse] & (fluid < 0.6)
+    open_tissue = anatomy.brain[coarse] & (fluid <= _OPEN_FLUID)
     bumps = 0.8 * smooth_field(rng, shape, spacing, 18.0) + 0.5 * smooth_field(rng, shape, spacing, 8.0)
     bumps = np.exp(1.3 * traits.irregularity * bumps)
     arrival, radial = np.full(shape, 2 * _FAR_MM, dtype=np.float32), np.full(shape, _FAR_MM, dtype=np.float32)
@@ -224,16 +226,25 @@ def _times(
         travel, distance = travel_time(open_tissue, speed, seed, spacing)
         arrival = np.minimum(arrival, travel + delay)
         radial = np.minimum(radial, distance * bumps + 0.35 * np.minimum(travel, 4 * distance) + delay)
-    # A front on a lattice has facets; blurring it rounds them (unreached voxels are left alone, or they would eat the border).
-    known = (arrival < _FAR_MM).astype(np.float32)
-    blurred = gaussian_filter(arrival * known, 1.0) / np.maximum(gaussian_filter(known, 1.0), 1e-3)
-    arrival = np.where(known > 0, blurred, arrival).astype(np.float32)
+    arrival, radial = _rounded(arrival), _rounded(radial)
     if step > 1:
         arrival, radial = (_refine(part, step, anatomy.brain.shape) for part in (arrival, radial))
     return arrival, radial
 
 
-def _refine(part: Volume, step: int, shape: tuple[int, int, int]) -> Volume:
+def _wide_fluid(anatomy: Anatomy) -> Volume:
+    """Return how fluid the neighbourhood is: ventricles and fissures stop a tumour, a narrow sulcus is effaced."""
+    return gaussian_filter(anatomy.fluid, 2.0 / anatomy.spacing_mm)
+
+
+def _rounded(times: Volume) -> Volume:
+    """Blur reached voxels: a front on a lattice has facets (unreached voxels are left alone, or they would eat the border)."""
+    known = (times < _FAR_MM).astype(np.float32)
+    blurred = gaussian_filter(times * known, 1.2) / np.maximum(gaussian_filter(known, 1.2), 1e-3)
+    return np.where(known > 0, blurred, times).astype(np.float32)
+
+
+def _refine(part: Volume, step: int, shape: tuple[int, int, int]) -> Float32[np.ndarray, "a b c"]:
     capped = np.minimum(part, _FAR_MM)
     fine = zoom(capped, step, order=1, grid_mode=False, mode="nearest")
     pads = [(0, max(0, size - have)) for size, have in zip(shape, fine.shape, strict=True)]

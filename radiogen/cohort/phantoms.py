@@ -103,7 +103,9 @@ def make_phantom(
     )
     template = load_template(settings.spacing_mm)
     deformation = Deformation(in_anatomy, settings.spacing_mm, settings.anatomy_variation)
-    seeds = _place_seeds(deformation.sample(template.seeds, template), traits.n_foci, settings.spacing_mm, in_place)
+    seeds = _place_seeds(
+        deformation.sample(template.seeds, template, order=0), traits.n_foci, settings.spacing_mm, in_place
+    )
     radius_mm = (volume_ml * 1000 * traits.core_fraction * 0.24) ** (1 / 3)
     centre_mm = deformation.world_mm[(slice(None), *seeds[0])]
     deformation.push(centre_mm, 1.4 * radius_mm, min(0.22 * radius_mm, 4.0))

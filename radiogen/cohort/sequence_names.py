@@ -96,7 +96,9 @@ def _offsets(stem: str, spaced: str) -> list[int]:
 def _role(stem: str, words: list[str]) -> tuple[int, str]:
     """Return the index of the first word that is about the role, and the role."""
     if _BRAIN_MASK.search(stem.lower()):
-        return next(index for index, word in enumerate(words) if re.match(r"brain|bet|head|skull|mask", word)), BRAIN_MASK
+        return next(
+            index for index, word in enumerate(words) if re.match(r"brain|bet|head|skull|mask", word)
+        ), BRAIN_MASK
     strong = [(index, kind) for index, word in enumerate(words) if (kind := _kind(word))]
     while len(strong) > 1 and words[strong[0][0]] in _MAYBE_INITIALS:
         strong = strong[1:]  # 'MD_001_t1' is a patient's id and a T1, not a diffusivity map

@@ -3,7 +3,8 @@
 Sites are held out when at least two test folds can be made of whole sites. A site is tested alone when it has `min_site_cases` cases and both
 classes. Sites that are smaller, or have one class only, are put together from the largest to the smallest until they reach that; what is left
 over joins the smallest fold. Beyond `max_site_folds` folds the two smallest are joined, again and again. Sites that share a patient count as
-one. Cases without a site form one more site called `unknown`. Everywhere else patients are split at random, stratified by label, and the split is repeated.
+one. Cases without a site form one more site called `unknown`. Everywhere else patients are split at random, stratified by label, and the split
+is repeated.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LEAST_TRAINING_PATIENTS = 2
 _NAMED_SITES = 3
 """A fold of more sites than this is named by the first ones and the number of the others."""
 
-Rows = Int[np.ndarray, " n"]
+Rows = Int[np.ndarray, "_"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +170,7 @@ class _Block:
     @property
     def name(self) -> str:
         shown = "+".join(self.sites[:_NAMED_SITES])
-        return f"site={shown}" + (
-            f"+{len(self.sites) - _NAMED_SITES} more" if len(self.sites) > _NAMED_SITES else ""
-        )
+        return f"site={shown}" + (f"+{len(self.sites) - _NAMED_SITES} more" if len(self.sites) > _NAMED_SITES else "")
 
     def joined(self, other: _Block) -> _Block:
         return _Block(tuple(sorted(self.sites + other.sites)), tuple(sorted(self.rows + other.rows)))
@@ -198,7 +197,9 @@ def _site_folds(
         rest[:] = True
         rest[list(block.rows)] = False
         if patients_of_smaller_class(patient[rest], y[rest]) < LEAST_TRAINING_PATIENTS:
-            log.warning("%s cannot be held out: the other sites lack a class; patients are split at random.", block.name)
+            log.warning(
+                "%s cannot be held out: the other sites lack a class; patients are split at random.", block.name
+            )
             return []
     if len(folds) < 2:
         log.warning("Sites cannot be held out: fewer than two have both classes; patients are split at random.")

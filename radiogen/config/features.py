@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from radiogen.config.base import StageSettings
-from radiogen.types import REGIONS, SEQUENCES
 
 
 class ClinicalSettings(StageSettings):
@@ -29,12 +28,12 @@ class ClinicalSettings(StageSettings):
 class RadiomicsSettings(StageSettings):
     """What PyRadiomics computes, on which sequences and regions.
 
-    `image_types`, `feature_classes` and `setting` are PyRadiomics' own parameter sections `imageType`, `featureClass` and `setting`, checked by its own
-    schema. The defaults suit MRI, whose intensities have no unit: z-scores for the first-order features, and a fixed number of bins for texture, which
-    no linear change of the scale can alter.
+    `image_types`, `feature_classes` and `setting` are PyRadiomics' own parameter sections `imageType`, `featureClass` and `setting`, checked by its
+    own schema. The defaults suit MRI, whose intensities have no unit: z-scores for first-order features; for texture a fixed number of bins, which no
+    linear change of the intensity scale can alter.
 
-    Source: Carre et al., Sci Rep 2020;10:12340 (z-score and a fixed number of 32 bins for brain MRI). IBSI reference manual (arXiv:1612.07003), section
-    2.7: a fixed bin number for intensities of arbitrary unit.
+    Source: Carre et al., Sci Rep 2020, doi:10.1038/s41598-020-69298-z (normalisation and discretisation of brain MRI for radiomics). IBSI reference
+    manual, arXiv:1612.07003, section 2.7 (a fixed number of bins for intensities of arbitrary unit).
 
     Example:
         >>> RadiomicsSettings().setting
@@ -54,17 +53,19 @@ class RadiomicsSettings(StageSettings):
     )
     """(*) Feature classes, each with the features wanted; an empty list means all that are not deprecated."""
 
-    setting: dict[str, Any] = {"binCount": 32}
+    setting: dict[str, Any] = Field(default={"binCount": 32})
     """(*) Settings for all image types."""
 
     normalisation: Literal["zscore", "none"] = "zscore"
     """(*) `zscore`: subtract the mean and divide by the standard deviation of the non-zero voxels of each sequence. With a parameter file: `none`,
     because the file says itself whether to `normalize`."""
 
-    sequences: tuple[Literal["t1n", "t1c", "t2w", "t2f"], ...] = Field(default=SEQUENCES, min_length=1)  # type: ignore[assignment]
+    sequences: tuple[Literal["t1n", "t1c", "t2w", "t2f"], ...] = Field(
+        default=("t1n", "t1c", "t2w", "t2f"), min_length=1
+    )
     """Sequences to use; one that a case lacks leaves its columns blank for that case."""
 
-    regions: tuple[Literal["wt", "tc", "et"], ...] = Field(default=REGIONS, min_length=1)  # type: ignore[assignment]
+    regions: tuple[Literal["wt", "tc", "et"], ...] = Field(default=("wt", "tc", "et"), min_length=1)
     """Regions to use: whole tumour, tumour core, enhancing tumour; one that is empty leaves its columns blank for that case."""
 
     @model_validator(mode="after")

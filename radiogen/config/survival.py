@@ -59,7 +59,7 @@ class SurvivalSettings(StageSettings):
     min_events: int = Field(default=5, ge=1)
     """Groups with fewer deaths than this are pointed out."""
 
-    max_groups: int = Field(default=8, ge=2)
+    max_groups: int = Field(default=7, ge=2, le=7)
     """More groups than this cannot be told apart in one figure and are refused."""
 
     n_bootstrap: int = Field(default=1000, ge=100)

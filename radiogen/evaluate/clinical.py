@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import Counter
+
 import pandas as pd
 
+from radiogen.cohort.identifiers import identify
 from radiogen.cohort.splits import UNKNOWN_SITE
 from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.errors import CohortError
@@ -12,9 +14,8 @@ from radiogen.evaluate.columns import (
     as_text,
     binary_labels,
     find_column,
-    grade_number,
+    grades,
     is_prediction,
-    is_unknown,
     numbers,
     simple,
     wide_columns,
@@ -108,7 +109,7 @@ def tidy_clinical(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def join_on_id(cases: pd.DataFrame, clinical: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the clinical rows in the order of `cases`, matched by case id and, where that fails, by patient, and how many matched.
+    """Return the clinical rows in the order of `cases`, matched by id whatever its spelling, and how many matched.
 
     Args:
         cases: index `case`, column `patient`.
@@ -133,17 +134,39 @@ def join_on_id(cases: pd.DataFrame, clinical: pd.DataFrame) -> tuple[pd.DataFram
             problems=[f"'{name}' has several rows that differ" for name in twice[:20]],
             hint="Keep one row per case.",
         )
-    table = table.set_index(ids)
-    keys = [
-        case if case in table.index else patient for case, patient in zip(cases.index, cases["patient"], strict=True)
-    ]
-    matched = sum(key in table.index for key in keys)
+    table = table[table[ids] != ""].set_index(ids)
+    keys = _matches(cases, table.index, ids)
+    matched = sum(key is not None for key in keys)
     if matched == 0:
         raise CohortError(
             f"No id of the clinical table is an id of the predictions table: '{table.index[0] if len(table) else ''}' against '{cases.index[0]}'.",
             hint="Spell the ids alike in both tables.",
         )
     return table.reindex(keys).set_axis(cases.index), matched
+
+
+def _matches(cases: pd.DataFrame, ids: pd.Index, header: str) -> list[str | None]:
+    """Return the clinical id of every case: the same text, else another spelling of the same scan, else the same patient."""
+    texts = {str(text): str(text) for text in ids}
+    scans = _unique({text: identify(text, header=header).scan for text in texts})
+    patients = _unique({text: identify(text, header=header).key for text in texts})
+    found = []
+    for case, patient in zip(cases.index.astype(str), cases["patient"].astype(str), strict=True):
+        tries = (
+            texts.get(case),
+            texts.get(patient),
+            scans.get(identify(case).scan),
+            patients.get(identify(case).key),
+            patients.get(identify(patient).key),
+        )
+        found.append(next((text for text in tries if text is not None), None))
+    return found
+
+
+def _unique(keys: dict[str, str]) -> dict[str, str]:
+    """Return key -> id for keys that belong to one id only."""
+    counts = Counter(keys.values())
+    return {key: text for text, key in keys.items() if counts[key] == 1}
 
 
 def stratum_column(name: str, cases: pd.DataFrame, clinical: pd.DataFrame | None) -> pd.Series:
@@ -188,11 +211,4 @@ def _sex(values: pd.Series) -> pd.Series:
     return as_text(values).map(simple).map(known).astype(float)
 
 
-def _grade(values: pd.Series) -> pd.Series:
-    text = as_text(values)
-    known = {value: grade_number(value) for value in text.unique() if not is_unknown(value)}
-    grade = text.map({value: number for value, number in known.items() if number is not None}).astype(float)
-    return grade if grade.dropna().isin([0.0, 1.0]).all() else grade.where(grade.between(1, 4), np.nan)
-
-
-_READERS = {"age": _age, "sex_male": _sex, "wt_ml": _volume, "grade": _grade}
+_READERS = {"age": _age, "sex_male": _sex, "wt_ml": _volume, "grade": grades}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from radiogen.cohort.label_values import READERS, NotUnderstoodError, is_missing
 
 ROLES: dict[str, tuple[str, ...]] = {
     "case": ("case", "caseid", "casename", "scan", "scanid", "image", "imageid", "exam", "session", "id", "subject", "subjectid",
@@ -42,35 +45,9 @@ _NEGATIVE_WORDS = (
 )  # fmt: skip
 _GRADE_FOUR = ("4", "iv", "high", "hgg", "gbm", "grade", "glioblastoma")
 
-_POSITIVE = ("1", "yes", "y", "true", "t", "positive", "pos", "mut", "methylat", "meth", "codel", "deleted", "high", "hgg", "gbm",
-             "glioblastoma", "present")  # fmt: skip
-_NEGATIVE = ("0", "no", "n", "false", "f", "negative", "neg", "wild", "wt", "unmeth", "nonmeth", "notmeth", "noncodel", "notcodel", "nocodel",
-             "intact", "nondeleted", "notdeleted", "low", "lgg", "absent")  # fmt: skip
-_SHORT = {
-    "1",
-    "yes",
-    "y",
-    "true",
-    "t",
-    "0",
-    "no",
-    "n",
-    "false",
-    "f",
-    "wt",
-    "low",
-    "lgg",
-    "high",
-    "hgg",
-    "gbm",
-    "pos",
-    "neg",
-    "present",
-    "absent",
-}
-_UNKNOWN = {"", "nan", "na", "none", "null", "unknown", "unk", "notavailable", "notreported", "notdetermined", "indeterminate", "missing", "nd",
-            "notassessed", "nottested", "inconclusive", "equivocal"}  # fmt: skip
-_ROMAN = {"i": 1.0, "ii": 2.0, "iii": 3.0, "iv": 4.0}
+_WORDS = {"t": 1.0, "f": 0.0, "pos": 1.0, "neg": 0.0, "positive": 1.0, "negative": 0.0, "present": 1.0, "absent": 0.0, "high": 1.0, "low": 0.0,
+          "hgg": 1.0, "lgg": 0.0, "deleted": 1.0, "mutation": 1.0, "methylation": 1.0}  # fmt: skip
+"""Words for the two classes that no marker's own reader knows."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +177,7 @@ def binary_labels(values: pd.Series, target: str = "") -> tuple[pd.Series, list[
 
     Args:
         values: labels; `-1`, blanks and words such as `unknown` mean unknown.
-        target: for `grade`, grades 1-4 (or I-IV) become 1 for grade 4 and 0 below.
+        target: for `grade`, grades 1-4 (or I-IV) become 1 for grade 4 and 0 below, unless the column holds 0 and 1 already.
 
     Example:
         >>> binary_labels(pd.Series(["mutated", "wildtype", "-1", "maybe"]))[0].tolist()
@@ -209,13 +186,9 @@ def binary_labels(values: pd.Series, target: str = "") -> tuple[pd.Series, list[
     text = as_text(values)
     spelled = [value for value in text.unique() if not is_unknown(value)]
     graded = target == "grade" and not {simple(value) for value in spelled} <= {"0", "1"}
-    known: dict[str, float] = {}
-    for value in spelled:
-        number = grade_number(value) if graded else _binary(value)
-        if number is not None:
-            known[value] = float(number == 4) if graded and _binary_word(value) is None else number
-    odd = sorted(set(spelled) - set(known))
-    return text.map(known).astype(float), odd
+    readers = [_is_grade_four] if graded else [READERS[name] for name in ("idh", "mgmt", "codeletion_1p19q")] + [_word]
+    known = {value: number for value in spelled if (number := _first_read(value, readers)) is not None}
+    return text.map(known).astype(float), sorted(set(spelled) - set(known))
 
 
 def is_unknown(value: str) -> bool:
@@ -225,34 +198,33 @@ def is_unknown(value: str) -> bool:
         >>> is_unknown("-1"), is_unknown("Not Available"), is_unknown("0")
         (True, True, False)
     """
-    return simple(value) in _UNKNOWN or value in {"-1", "-1.0"}
+    return is_missing(value)
 
 
-def grade_number(value: str) -> float | None:
-    """Return a WHO grade as a number: `4`, `IV`, `grade 4`; words for low and high grade become 0 and 1; None where it is no grade."""
-    word = simple(value).removeprefix("who").removeprefix("cns").removeprefix("grade")
-    if word in _ROMAN:
-        return _ROMAN[word]
-    if word in {"1", "2", "3", "4"}:
-        return float(word)
-    if re.fullmatch(r"[1-4]\.0+", value):
-        return float(value)
-    return _binary_word(value)
+def grades(values: pd.Series) -> pd.Series:
+    """Return WHO grades 1-4 as floats, whatever the spelling; NaN for unknown and for what is no grade.
+
+    Example:
+        >>> grades(pd.Series(["IV", "G2", "-1"])).tolist()
+        [4.0, 2.0, nan]
+    """
+    text = as_text(values)
+    known = {value: _first_read(value, [READERS["grade"]]) for value in text.unique() if not is_unknown(value)}
+    return text.map(known).astype(float)
 
 
-def _binary_word(value: str) -> float | None:
-    return None if any(character.isdigit() for character in value) or simple(value) in _ROMAN else _binary(value)
-
-
-def _binary(value: str) -> float | None:
-    word = simple(value)
-    if re.fullmatch(r"[01]\.0+", value):
-        return float(value)
-    if re.search(r"r132|r172", word):
-        return 1.0
-    for prefix in ("idh1", "idh2", "idh", "mgmt", "1p19q"):
-        word = word.removeprefix(prefix) or word
-    for starts, number in ((_NEGATIVE, 0.0), (_POSITIVE, 1.0)):
-        if word in starts or any(word.startswith(start) for start in starts if start not in _SHORT):
-            return number
+def _first_read(value: str, readers: Iterable[Callable[[str], float | str]]) -> float | None:
+    for read in readers:
+        with contextlib.suppress(NotUnderstoodError):
+            return float(read(value))
     return None
+
+
+def _is_grade_four(value: str) -> float:
+    return float(READERS["grade"](value) == 4.0)
+
+
+def _word(value: str) -> float:
+    if simple(value) not in _WORDS:
+        raise NotUnderstoodError(value)
+    return _WORDS[simple(value)]

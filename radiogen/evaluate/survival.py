@@ -29,7 +29,7 @@ from radiogen.stats.survival import (
 
 MONTH = DAYS_PER["months"]
 _AXIS_STEPS_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)
-_MAX_INTERVALS = 9
+_MAX_INTERVALS = 8
 _FEW_AT_RISK = 10
 _VIOLATED = 0.05
 

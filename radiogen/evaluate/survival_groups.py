@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.evaluate.predictions import check_predictions
-from radiogen.evaluate.survival_input import column_name, is_blank
+from radiogen.evaluate.survival_input import column_name, is_blank, plain_name
 from radiogen.registry import did_you_mean
 
 EVERYBODY = "all patients"
-TITLES = {"idh": "IDH", "mgmt": "MGMT", "codeletion_1p19q": "1p/19q", "eor": "extent of resection", "kps": "KPS"}
+TITLES = {
+    "idh": "IDH",
+    "mgmt": "MGMT",
+    "codeletion_1p19q": "1p/19q",
+    "eor": "extent of resection",
+    "kps": "KPS",
+    "grade": "WHO grade",
+}
 VALUE_NAMES: dict[str, dict[float | str, str]] = {
     "idh": {0.0: "IDH wild-type", 1.0: "IDH-mutant"},
     "mgmt": {0.0: "MGMT unmethylated", 1.0: "MGMT methylated"},
@@ -119,11 +128,19 @@ def level_name(column: str, level: float | str) -> str:
     """Return the name of one value of a column, for people.
 
     Example:
-        >>> level_name("idh", 1.0), level_name("grade", 4.0), level_name("centre", "A")
-        ('IDH-mutant', 'grade 4', 'A')
+        >>> level_name("idh", 1.0), level_name("grade", 4.0), level_name("surgery_biopsy0_resection1", 0.0)
+        ('IDH-mutant', 'grade 4', 'biopsy')
     """
-    named = VALUE_NAMES.get(column, {}).get(level)
+    named = VALUE_NAMES.get(column, {}).get(level) or _coded_words(column).get(level)
     return named or (f"{column} {level:g}" if isinstance(level, float) else str(level))
+
+
+def _coded_words(column: str) -> dict[float | str, str]:
+    """Return what 0 and 1 mean where a column's own name says it, such as `biopsy0_resection1`."""
+    words: dict[float | str, str] = {
+        float(code): word for word, code in re.findall(r"([a-z]+)_?([01])(?![0-9])", plain_name(column))
+    }
+    return words if len(words) == 2 else {}
 
 
 def _cut(column: str, numbers: pd.Series | None, cut: str, notes: list[str]) -> Grouping:
@@ -166,7 +183,8 @@ def group_by_model(table: pd.DataFrame, predictions: pd.DataFrame, settings: Sur
     thresholds, out_of_fold = _thresholds(chosen)
     high = (chosen["y_prob"] > thresholds).groupby(chosen["case"]).mean() >= 0.5
     score = chosen.groupby("case")["y_prob"].mean()
-    target = str(chosen["target"].iloc[0]) if "target" in chosen else "outcome"
+    target = str(chosen["target"].iloc[0]) if "target" in chosen else "model"
+    target = TITLES.get(TARGET_COLUMNS.get(target, target), target)
     names = {False: f"low {target} score", True: f"high {target} score"}
     labels = high.loc[shared].map(names)
     if out_of_fold:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.cohort.table import TARGET_COLUMNS
+from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS, TARGET_COLUMNS
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.registry import did_you_mean
@@ -141,16 +141,22 @@ def read_follow_up(table: pd.DataFrame, settings: SurvivalSettings) -> FollowUp:
     notes = [_time_note(time_column, unit), event_note]
     kept = chosen[known].assign(days=times[known].astype(float), died=died[known].astype(bool))
     if len(chosen) > len(kept):
+        reasons = {
+            "without time": facts["n_dropped_no_time"] - n_negative, "with a negative time": n_negative,
+            "without event status": facts["n_dropped_no_event"],
+        }  # fmt: skip
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
         notes.append(
-            f"{len(chosen) - len(kept)} of {len(chosen)} rows are left out because their follow-up is not known"
-            f" ({facts['n_dropped_no_time'] - n_negative} without time, {n_negative} with a negative time,"
-            f" {facts['n_dropped_no_event']} with a time but no event status)."
+            f"{len(chosen) - len(kept)} of {len(chosen)} rows are left out because their follow-up is not known ({why})."
         )
     kept, facts["n_dropped_repeated"], repeat_notes = _one_row_per_patient(kept)
     facts["n_time_zero"] = int((kept["days"] == 0).sum())
     return FollowUp(kept, facts, [*notes, *repeat_notes, *_plausibility(kept, facts)])
 
 
+_TIME_HINT = (
+    "Correct the table or leave such values blank; --drop-negative leaves rows with negative times out and says so."
+)
 _EVENT_HINT = "Say what the values mean with --died-value VALUE (the value that means died), such as --died-value 0 for survived_yes1_no0."
 
 
@@ -161,8 +167,8 @@ def _columns(table: pd.DataFrame, settings: SurvivalSettings) -> tuple[str, str]
         for name, option in ((settings.time_column, "--time-column"), (settings.event_column, "--event-column"))
         if name is not None and name not in names
     ]
-    time = settings.time_column or _first([name for name in names if _is_time(name)], table, "os_days")
-    event = settings.event_column or _first([name for name in names if _is_event(name)], table, "os_event")
+    time = settings.time_column or _first([name for name in names if is_time(name)], table, "os_days")
+    event = settings.event_column or _first([name for name in names if is_event(name)], table, "os_event")
     if time is None:
         problems.append("no follow-up column under a known spelling (os_days, OS, OS_months, Survival_days, ...)")
     if event is None:
@@ -182,12 +188,24 @@ def _first(found: list[str], table: pd.DataFrame, preferred: str) -> str | None:
     return preferred if preferred in found else min(found, key=lambda name: len(plain_name(name)), default=None)
 
 
-def _is_time(name: str) -> bool:
+def is_time(name: str) -> bool:
+    """Return whether a column's name is a known spelling of overall survival time.
+
+    Example:
+        >>> [is_time(name) for name in ("OS_months", "Survival..months.", "PFS_months")]
+        [True, True, False]
+    """
     stem = "_".join(token for token in plain_name(name).split("_") if token not in _UNITS and token != "in")
     return stem in _TIMES
 
 
-def _is_event(name: str) -> bool:
+def is_event(name: str) -> bool:
+    """Return whether a column's name is a known spelling of the vital status, whichever way it is coded.
+
+    Example:
+        >>> [is_event(name) for name in ("os_event", "survived_yes1_no0", "tumor_progression_yes1_no0")]
+        [True, True, False]
+    """
     plain = plain_name(name)
     if plain in _EVENTS or plain in {*_DIED_WORDS, *_ALIVE_WORDS}:
         return True
@@ -238,7 +256,9 @@ def column_name(table: pd.DataFrame, name: str, option: str) -> str:
     """
     names = [str(column) for column in table.columns]
     plain = {plain_name(column): column for column in reversed(names)}
-    for candidate in (name, TARGET_COLUMNS.get(name, name), plain.get(plain_name(name), name)):
+    # Where a table keeps its own 'IDH' beside the column read from it, the one that radiogen has read is meant.
+    read = {TARGET_COLUMNS.get(name.lower(), name.lower())} & {*LABEL_COLUMNS, *CLINICAL_COLUMNS}
+    for candidate in (*read, name, plain.get(plain_name(name), name)):
         if candidate in names:
             return candidate
     raise CohortError(
@@ -301,10 +321,8 @@ def _one_row_per_patient(table: pd.DataFrame) -> tuple[pd.DataFrame, int, list[s
     if "patient" not in table.columns or table["patient"].isna().any() or not table["patient"].duplicated().any():
         return table, 0, []
     # The first scan of a patient has the shortest id wherever follow-up scans carry a suffix.
-    order = pd.DataFrame(
-        {"length": table.index.astype(str).str.len(), "case": table.index.astype(str)}, index=table.index
-    )
-    first = ~table.loc[order.sort_values(["length", "case"], kind="stable").index, "patient"].duplicated()
+    cases = sorted(table.index, key=lambda case: (len(str(case)), str(case)))
+    first = ~table.loc[cases, "patient"].duplicated()
     kept = table[first.reindex(table.index)]
     n_repeated = len(table) - len(kept)
     pairs = table.groupby("patient")[["days", "died"]].nunique().max(axis=1)

@@ -23,9 +23,10 @@ from radiogen.stats.survival_cox import (
 )
 
 DEFAULT_COVARIATES = ("age", "sex", "grade", "idh", "mgmt", "eor", "kps")
-_STEPS = {"age": (10.0, "per 10 years"), "kps": (10.0, "per 10 points"), "grade": (1.0, "per grade")}
+_STEPS = {"age": (10.0, "per 10 years"), "kps": (10.0, "per 10 points"), "grade": (1.0, "per step")}
 _MAX_LEVELS = 6
-_EVENTS_PER_COVARIATE = 10
+_EVENTS_PER_TERM, _LEAST_EVENTS_PER_TERM = 10, 5
+"""Deaths per term below which a model is pointed out, and not fitted at all (Vittinghoff and McCulloch 2007, Am J Epidemiol 165:710)."""
 
 
 @dataclass
@@ -142,11 +143,30 @@ def _fit(
         )
     if varying.empty:
         return None
+    repeated = _repeated(varying)
+    if repeated:
+        notes.append(
+            f"Left out of the Cox model of {what}, because the terms before say the same: {', '.join(repeated)}."
+        )
+        varying = varying.drop(columns=repeated)
     try:
         return cox_regression(varying, follow_up.days[known], follow_up.died[known]), varying, known
     except NotEstimableError as error:
         notes.append(f"No Cox model of {what}: {error}")
         return None
+
+
+def _repeated(columns: pd.DataFrame) -> list[str]:
+    """Return the columns that are a linear combination of those before them, such as IDH beside an IDH subtype."""
+    values = columns.to_numpy(dtype=float)
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    rank, repeated = 0, []
+    for number, name in enumerate(columns.columns):
+        found = int(np.linalg.matrix_rank(scaled[:, : number + 1]))
+        if found == rank:
+            repeated.append(str(name))
+        rank = found
+    return repeated
 
 
 def _rows(model: CoxModel, design: _Design) -> list[dict[str, Any]]:
@@ -173,19 +193,26 @@ def _multivariable(
 ) -> dict[str, Any] | None:
     if len(covariates) < 2:
         return None
-    fitted = _fit(design.of(covariates), follow_up, design.notes, "all covariates together")
+    columns = design.of(covariates)
+    n_events = int(follow_up.died[columns.notna().all(axis=1).to_numpy()].sum())
+    if n_events < _LEAST_EVENTS_PER_TERM * columns.shape[1]:
+        design.notes.append(
+            f"No multivariable Cox model: {n_events} deaths among patients whose covariates are all known are too few for"
+            f" {columns.shape[1]} terms (at least {_LEAST_EVENTS_PER_TERM} each); name fewer with --covariates."
+        )
+        return None
+    fitted = _fit(columns, follow_up, design.notes, "all covariates together")
     if fitted is None:
         return None
     model, columns, known = fitted
     days, died = follow_up.days[known], follow_up.died[known]
-    n_columns = len(columns.columns)
     if model.n < len(follow_up.table):
         design.notes.append(
             f"The multivariable Cox model holds the {model.n} of {len(follow_up.table)} patients whose covariates are all known."
         )
-    if model.n_events < _EVENTS_PER_COVARIATE * n_columns:
+    if model.n_events < _EVENTS_PER_TERM * columns.shape[1]:
         design.notes.append(
-            f"The multivariable Cox model has {model.n_events} deaths for {n_columns} terms, fewer than {_EVENTS_PER_COVARIATE} each:"
+            f"The multivariable Cox model has {model.n_events} deaths for {columns.shape[1]} terms, fewer than {_EVENTS_PER_TERM} each:"
             " its hazard ratios are too extreme on average."
         )
     return {

@@ -116,7 +116,8 @@ def load_model(folder: str | Path) -> ModelBundle:
     changed = [name for name, digest in card["sha256"].items() if sha256_file(folder / name) != digest]
     if changed:
         raise InputError(
-            f"{folder}: {', '.join(changed)} is not the file that the card describes.", hint="Copy the whole folder again."
+            f"{folder}: {', '.join(changed)} is not the file that the card describes.",
+            hint="Copy the whole folder again.",
         )
     ranges = pd.read_csv(folder / "features.csv", index_col="feature", keep_default_na=True, dtype={"branch": str})
     ranges["branch"] = ranges["branch"].fillna("")
@@ -129,7 +130,8 @@ def _read_skops(path: Path) -> FusedClassifier:
         model = skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except (UntrustedTypesFoundException, TypeError) as error:
         raise InputError(
-            f"{path} holds types that are not trusted: {error}", hint="Nothing of it was run. Use a model made by radiogen."
+            f"{path} holds types that are not trusted: {error}",
+            hint="Nothing of it was run. Use a model made by radiogen.",
         ) from error
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a model: {error}") from error

@@ -74,19 +74,22 @@ def card_text(card: Mapping[str, Any]) -> str:
         f"# Model card: {card['positive_means']}",
         "",
         f"**{card['notice']}**",
-        *(["", "**The training patients are made up (synthetic): this model says nothing about real ones.**"] * card["synthetic"]),
+        *(
+            ["", "**The training patients are made up (synthetic): this model says nothing about real ones.**"]
+            * card["synthetic"]
+        ),
         "",
         f"- **What it gives:** the probability of *{card['positive_means']}*.",
         f"- **How:** {card['model']}, on features from: {branches}.",
         f"- **Trained on:** {trained['cases']} cases of {trained['patients']} patients, {trained['positive']} of them positive; sites: {sites}.",
         f"- **Measured:** {_measured(measured)}",
         f"- **Verdict:** {measured.get('verdict_text') or 'not evaluated'}",
-        "- **Those numbers** are of models that never saw the tested patient (nor the site, where sites were held out); this final model was fitted on"
-        " all cases afterwards with the same recipe, and has not been tested itself.",
+        "- **Those numbers** are of models that never saw the tested patient (nor the site, where sites were held out); this final model was"
+        " fitted on all cases afterwards with the same recipe, and has not been tested itself.",
         "- **Do not use it** for decisions about patients, on scans made or features computed in another way, or on age groups and tumour types it"
         " was not trained on. `radiogen predict` flags training patients, missing features, and cases unlike the training cases.",
         "",
-        "What was left out in training:",
+        "About the training cases and columns:",
         "",
         *[f"- {note}" for note in card["notes"]],
     ]

@@ -6,7 +6,7 @@ No family weighs the classes: weights would distort the probabilities, and rank 
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -16,17 +16,20 @@ from sklearn.linear_model import LogisticRegression
 from xgboost import XGBClassifier
 
 Rows = Float[np.ndarray, "n p"]
+NewRows = Float[np.ndarray, "m p"]
 Labels = Integer[np.ndarray, " n"]
-Candidate = dict[str, float]
+Candidate = dict[str, float | int]
 """Hyper-parameters by name."""
 
 
+@runtime_checkable
 class Family(Protocol):
-    """One kind of classifier with its candidates, the simplest first."""
+    """One kind of classifier with its candidates, the simplest first; `signed` says that its weights are coefficients."""
 
     candidates: list[Candidate]
+    signed: bool
 
-    def score(self, X: Rows, y: Labels, X_new: Rows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
+    def score(self, X: Rows, y: Labels, X_new: NewRows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
         """Return the probability of class 1 on new rows for every candidate fitted on the given ones."""
         ...
 
@@ -57,9 +60,9 @@ class ElasticNetFamily:
             {"l1_ratio": ratio, "strength": strength} for strength in self.strengths for ratio in self.l1_ratios
         ]
 
-    def score(self, X: Rows, y: Labels, X_new: Rows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
+    def score(self, X: Rows, y: Labels, X_new: NewRows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
         """Return the probability of class 1 on new rows for every candidate; each fit starts where the stronger penalty's ended."""
-        found: dict[tuple[float, float], np.ndarray] = {}
+        found: dict[tuple[float | int, float | int], np.ndarray] = {}
         for ratio in self.l1_ratios:
             model = _elastic_net(ratio, seed)
             for strength in self.strengths:
@@ -115,9 +118,9 @@ class XgboostFamily:
             {"max_depth": depth, "n_estimators": trees} for trees in self.trees for depth in self.depths
         ]
 
-    def score(self, X: Rows, y: Labels, X_new: Rows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
+    def score(self, X: Rows, y: Labels, X_new: NewRows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
         """Return the probability of class 1 on new rows for every candidate: the first trees of one long model per depth."""
-        found: dict[tuple[float, float], np.ndarray] = {}
+        found: dict[tuple[float | int, float | int], np.ndarray] = {}
         for depth in self.depths:
             model = _xgboost(depth, max(self.trees), seed).fit(X, y)
             for trees in self.trees:
@@ -151,7 +154,7 @@ class RandomForestFamily:
     def __init__(self) -> None:
         self.candidates: list[Candidate] = [{"min_samples_leaf": leaf} for leaf in (10, 3)]
 
-    def score(self, X: Rows, y: Labels, X_new: Rows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
+    def score(self, X: Rows, y: Labels, X_new: NewRows, *, seed: int) -> Float[np.ndarray, "candidates m"]:
         """Return the probability of class 1 on new rows for every candidate."""
         return np.array([self.fit(X, y, item, seed=seed).predict_proba(X_new)[:, 1] for item in self.candidates])
 

@@ -29,14 +29,18 @@ POSITIVE_MEANS = {
 STRATA_COLUMNS = ("grade", "idh", "mgmt", "codeletion_1p19q", "sex")
 """Cohort columns that predictions carry along, where known and not the target itself."""
 
-_LABEL_WORDS = frozenset(
-    "idh idh1 idh2 mgmt codeletion codel 1p19q 1p 19q atrx tert cdkn2a grade who diagnosis diagnostics histology pathology pathologic "
-    "survival vital death died dead deceased".split()
-)
-_LABEL_NAMES = frozenset(
-    "label labels target class outcome y y_true y_pred y_prob event os os_days os_event pfs status fold split repeat "
-    "case case_id id patient patient_id patientid subject subject_id subjectid site center centre scanner session visit brats21id index".split()
-)
+_LABEL_WORDS = {
+    "idh", "idh1", "idh2", "mgmt", "codeletion", "codel", "1p19q", "1p", "19q", "atrx", "tert", "cdkn2a", "grade", "who",
+    "diagnosis", "diagnostics", "histology", "pathology", "pathologic", "survival", "vital", "death", "died", "dead", "deceased",
+}  # fmt: skip
+"""A column with one of these words in its name is a label or an outcome."""
+
+_LABEL_NAMES = {
+    "label", "labels", "target", "class", "outcome", "y", "y_true", "y_pred", "y_prob", "event", "os", "os_days", "os_event", "pfs", "status",
+    "fold", "split", "repeat", "case", "case_id", "id", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "site", "center",
+    "centre", "scanner", "session", "visit", "brats21id", "index",
+}  # fmt: skip
+"""A column that is called exactly this is an id, a label or an outcome."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,20 @@ class FusionTable:
     notes: list[str] = field(default_factory=list)
 
 
+def check_target(target: str) -> str:
+    """Return the target if it is one.
+
+    Raises:
+        InputError: it is not; the message names the accepted ones.
+    """
+    if target not in TARGET_COLUMNS:
+        raise InputError(
+            f"'{target}' is not a target; accepted: {', '.join(TARGET_COLUMNS)}.",
+            hint=did_you_mean(target, list(TARGET_COLUMNS)),
+        )
+    return target
+
+
 def target_labels(cohort: pd.DataFrame, target: str) -> pd.Series:
     """Return the 0/1 label per case (NaN where unknown): grade is 1 for 4 and 0 for 2 and 3, the others are the cohort's own columns.
 
@@ -71,12 +89,7 @@ def target_labels(cohort: pd.DataFrame, target: str) -> pd.Series:
         >>> target_labels(pd.DataFrame({"grade": [2.0, 4.0, 1.0]}, index=["a", "b", "c"]), "grade").tolist()
         [0.0, 1.0, nan]
     """
-    if target not in TARGET_COLUMNS:
-        raise InputError(
-            f"'{target}' is not a target; accepted: {', '.join(TARGET_COLUMNS)}.",
-            hint=did_you_mean(target, list(TARGET_COLUMNS)),
-        )
-    column = TARGET_COLUMNS[target]
+    column = TARGET_COLUMNS[check_target(target)]
     if column not in cohort.columns:
         raise CohortError(f"The cohort has no column '{column}', which target '{target}' needs.")
     values = pd.to_numeric(cohort[column], errors="coerce").astype(float)
@@ -99,7 +112,11 @@ def usable_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         ['original_shape_Maximum']
     """
     kept: dict[str, pd.Series] = {}
-    left_out: dict[str, list[str]] = {"diagnostics of PyRadiomics": [], "named like an id or a label": [], "not numbers": []}
+    left_out: dict[str, list[str]] = {
+        "diagnostics of PyRadiomics": [],
+        "named like an id or a label": [],
+        "not numbers": [],
+    }
     for name, column in table.items():
         reason = _why_not(str(name), column)
         if reason:
@@ -146,7 +163,8 @@ def join_branches(branches: Mapping[str, pd.DataFrame], cases: list[str]) -> tup
     """
     names = [column for table in branches.values() for column in table.columns]
     twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    pieces, branch_of = [], {}
+    pieces: list[pd.DataFrame] = []
+    branch_of: dict[str, str] = {}
     for branch, table in branches.items():
         renamed = table.rename(columns={name: f"{branch}_{name}" for name in table.columns if name in twice})
         piece = renamed.reindex(cases).astype(float)
@@ -169,7 +187,11 @@ def fusion_table(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame, tar
     Raises:
         InputError: a table names a case twice, no case is in both features and cohort, or no column is left.
     """
-    problems = [f"{branch}: case '{case}' has more than one row" for branch, table in features.items() for case in _doubles(table)]
+    problems = [
+        f"{branch}: case '{case}' has more than one row"
+        for branch, table in features.items()
+        for case in _doubles(table)
+    ]
     if problems:
         raise InputError("Feature tables must have one row per case:", problems=problems)
     labels = target_labels(cohort, target)

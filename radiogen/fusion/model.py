@@ -134,10 +134,10 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         table = pd.DataFrame(0.0, index=pd.Index(names, name="feature"), columns=IMPORTANCE_COLUMNS)
         gains = []
         for name, model in self.members_.items():
-            family = CLASSIFIERS.load(name)()
+            family: Family = CLASSIFIERS.load(name)()
             weights = family.weights(model)
             table["selected"] = np.maximum(table["selected"], (weights != 0).astype(float))
-            if getattr(family, "signed", False):
+            if family.signed:
                 table["coefficient"] += weights
             else:
                 gains.append(weights)

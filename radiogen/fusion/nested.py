@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,8 +121,17 @@ class _Fold:
         with threadpool_limits(1):
             model = fit_split(self.table, split, self.settings)
             probability = model.predict_proba(self.table.features.iloc[split.test])[:, 1]
-        choices = [{"split": name, "classifier": key, **choice} for key, choice in model.choices_.items()]
+        choices = [_choice(name, key, choice) for key, choice in model.choices_.items()]
         return _FoldResult(probability, model.importance(), choices)
+
+
+def _choice(split: str, classifier: str, choice: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "split": split,
+        "classifier": classifier,
+        "parameters": " ".join(f"{name}={value:g}" for name, value in choice["parameters"].items()),
+        "inner_log_loss": round(choice["inner_log_loss"], PROBABILITY_DIGITS),
+    }
 
 
 def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> FusedClassifier:

@@ -14,6 +14,9 @@ from radiogen.fusion.classifiers import ElasticNetFamily
 Rows = Float[np.ndarray, "n p"]
 """Cases by columns; NaN where missing until they are imputed."""
 
+Prepared = Float[np.ndarray, "n q"]
+"""Cases by prepared columns."""
+
 Names = np.ndarray
 """Column names as an array of objects."""
 
@@ -37,7 +40,7 @@ class UsableColumns(TransformerMixin, BaseEstimator):
         self.kept_ = np.flatnonzero(high > low)
         return self
 
-    def transform(self, X: Rows) -> Rows:
+    def transform(self, X: Rows) -> Prepared:
         """Return the kept columns."""
         return X[:, self.kept_]
 
@@ -70,7 +73,7 @@ class MedianImputer(TransformerMixin, BaseEstimator):
         self.indicators_ = np.array(ranked, dtype=np.int64)
         return self
 
-    def transform(self, X: Rows) -> Rows:
+    def transform(self, X: Rows) -> Prepared:
         """Return filled columns, then indicators (1 = missing)."""
         missing = np.isnan(X)
         return np.hstack([np.where(missing, self.medians_, X), missing[:, self.indicators_].astype(float)])
@@ -98,8 +101,8 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
         low, self.center_, high = np.percentile(X, [25, 50, 75], axis=0)
         spread = (high - low) / 1.349
         deviation = X.std(axis=0)
-        # Half of a rare indicator's or a spiky column's values are equal: its interquartile range is 0.
-        usable = np.where(spread > 1e-6 * deviation, spread, deviation)
+        # Half of a rare indicator's or a spiky column's values are equal: its interquartile range is 0, but for rounding.
+        usable = np.where(spread > 1e-9 * np.abs(self.center_), spread, deviation)
         self.spread_ = np.where(usable > 0, usable, 1.0)
         clipped = self._clipped(X)
         self.mean_ = clipped.mean(axis=0)
@@ -110,7 +113,7 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
     def _clipped(self, X: Rows) -> Rows:
         return np.clip((X - self.center_) / self.spread_, -self.clip_z, self.clip_z)
 
-    def transform(self, X: Rows) -> Rows:
+    def transform(self, X: Rows) -> Prepared:
         """Return clipped, standardised columns."""
         return (self._clipped(X) - self.mean_) / self.deviation_
 
@@ -152,7 +155,7 @@ class CorrelationPruning(TransformerMixin, BaseEstimator):
         self.kept_ = np.array(kept, dtype=np.int64)
         return self
 
-    def transform(self, X: Rows) -> Rows:
+    def transform(self, X: Rows) -> Prepared:
         """Return the kept columns."""
         return X[:, self.kept_]
 
@@ -178,7 +181,7 @@ class BestColumns(TransformerMixin, BaseEstimator):
         self.kept_ = np.flatnonzero(ranked.get_support())
         return self
 
-    def transform(self, X: Rows) -> Rows:
+    def transform(self, X: Rows) -> Prepared:
         """Return the kept columns."""
         return X[:, self.kept_]
 

@@ -39,7 +39,7 @@ def fit_reference(features: pd.DataFrame, branch_of: dict[str, str]) -> Referenc
     """
     low, high = features.min(), features.max()
     spread = (features.quantile(0.75) - features.quantile(0.25)) / 1.349
-    spread = spread.where(spread > 1e-6 * features.std(ddof=0), features.std(ddof=0)).fillna(0.0)
+    spread = spread.where(spread > 1e-9 * features.median().abs(), features.std(ddof=0)).fillna(0.0)
     ranges = pd.DataFrame(
         {
             "branch": [branch_of.get(str(name), "") for name in features.columns],
@@ -52,7 +52,9 @@ def fit_reference(features: pd.DataFrame, branch_of: dict[str, str]) -> Referenc
         },
         index=features.columns,
     ).rename_axis("feature")
-    alone = ((features == low) & ((features == low).sum() == 1)) | ((features == high) & ((features == high).sum() == 1))
+    alone = ((features == low) & ((features == low).sum() == 1)) | (
+        (features == high) & ((features == high).sum() == 1)
+    )
     varying = high > low
     beyond = alone.loc[:, varying].sum(axis=1) / features.loc[:, varying].notna().sum(axis=1).clip(lower=1)
     unfinished = Reference(ranges, float(beyond.max()), 0.0)
@@ -87,6 +89,7 @@ def novelty(features: pd.DataFrame, reference: Reference) -> pd.DataFrame:
         {
             "beyond_range": np.round(beyond, 6),
             "distance": distance,
-            "out_of_distribution": (beyond > reference.most_beyond * slack) | (distance > reference.most_distant * slack),
+            "out_of_distribution": (beyond > reference.most_beyond * slack)
+            | (distance > reference.most_distant * slack),
         }
     )

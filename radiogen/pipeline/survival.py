@@ -23,7 +23,12 @@ _FIGURES = ("kaplan_meier", "forest")
 
 
 def run_survival(
-    table: pd.DataFrame, out: Path, settings: SurvivalSettings, *, predictions: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    out: Path,
+    settings: SurvivalSettings,
+    *,
+    predictions: pd.DataFrame | None = None,
+    synthetic: bool = False,
 ) -> dict[str, Any]:
     """Analyse survival and write `survival.json`, `km_table.csv`, `at_risk.csv`, figures (PNG and SVG) and `report.html`.
 
@@ -32,6 +37,7 @@ def run_survival(
         out: folder for the outputs.
         settings: what to compare and how the table is read.
         predictions: a predictions table, for `group_by="model"`.
+        synthetic: the patients are made up; numbers and page say so.
 
     Returns:
         The content of `survival.json`.
@@ -41,15 +47,16 @@ def run_survival(
         OutputError: the folder cannot be written.
     """
     out = Path(out)
-    provenance = Provenance("survival", settings.model_dump(mode="json"), _inputs(table, predictions))
+    chosen = {**settings.model_dump(mode="json"), "synthetic": synthetic}
+    provenance = Provenance("survival", chosen, _inputs(table, predictions))
     main = out / "survival.json"
     recorded = [out / name for name in read_sidecar(main).get("outputs", {})]
     if recorded and provenance.is_current(recorded):
         log.info("survival: unchanged, kept")
         return dict(json.loads(main.read_text(encoding="utf-8")))
     result = survival_analysis(table, settings, predictions=predictions)
-    facts = {"settings": settings.model_dump(mode="json"), "inputs": dict(provenance.inputs)}
-    write_json(main, result.metrics)
+    metrics = {**result.metrics, "synthetic": synthetic}
+    write_json(main, metrics)
     write_csv(out / "km_table.csv", result.km_table, index=False)
     write_csv(out / "at_risk.csv", result.at_risk, index=False)
     written = [main, out / "km_table.csv", out / "at_risk.csv"]
@@ -63,9 +70,14 @@ def run_survival(
         save_png(figures[stem], paths[0])
         write_text(paths[1], svg(figures[stem]))
         written += paths
-    write_survival_report(out / "report.html", result, provenance=facts)
+    write_survival_report(
+        out / "report.html",
+        result,
+        provenance={"settings": chosen, "inputs": dict(provenance.inputs)},
+        synthetic=synthetic,
+    )
     provenance.record([*written, out / "report.html"])
-    return result.metrics
+    return metrics
 
 
 def _inputs(table: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, str]:

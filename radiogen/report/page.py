@@ -208,6 +208,7 @@ def inline_svg(text: str, *, prefix: str) -> str:
     tag = re.sub(r'\s(?:width|height|version|xmlns(?::\w+)?)="[^"]*"', "", tag)
     body = text[end_of_tag:].strip()
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # it would style the whole page; page.css has its two rules
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)  # matplotlib repeats every text as a comment
     body = re.sub(r'\bid="', f'id="{prefix}', body)
     body = body.replace('href="#', f'href="#{prefix}').replace("url(#", f"url(#{prefix}")

@@ -15,21 +15,9 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from radiogen.evaluate.survival import SurvivalResult
 from radiogen.evaluate.survival_text import median_text, months_text, p_text, ratio_text
 from radiogen.report.page import Figure, Section, Table, write_page
+from radiogen.report.style import COLOURS, HAIR, INK, LINE_STYLES, PAPER, QUIET, quiet_axes
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-"""Okabe and Ito 2008: told apart by colour-blind readers; the line style differs too, for print without colour."""
-
-_LINES = (
-    "-",
-    (0, (6, 2)),
-    (0, (2, 1.5)),
-    (0, (6, 2, 1.5, 2)),
-    (0, (9, 3)),
-    (0, (1, 1)),
-    (0, (4, 4)),
-    (0, (3, 2, 1, 2, 1, 2)),
-)
-_INK, _QUIET, _HAIR = "#222222", "#666666", "#CCCCCC"
+_PRINT_DPI = 150
 _TINY_RATIO, _HUGE_RATIO = 0.02, 50.0
 
 
@@ -43,8 +31,8 @@ def kaplan_meier_figure(result: SurvivalResult) -> Canvas:
     table_height = 0.42 + 0.23 * len(names)
     legend_height = 0.21 * len(names)
     height = 4.25 + table_height + legend_height
-    figure = Canvas(figsize=(7.6, height))
-    left, right = 0.09 + 0.0085 * max(len(name) for name in names), 0.975
+    figure = Canvas(figsize=(7.6, height), dpi=_PRINT_DPI, facecolor=PAPER)
+    left, right = 0.115 + 0.0085 * max(len(name) for name in names), 0.975
     curve_axes = figure.add_axes((left, (table_height + 0.72) / height, right - left, 3.35 / height))
     table_axes = figure.add_axes((left, 0.1 / height, right - left, (table_height - 0.1) / height), sharex=curve_axes)
     for index, name in enumerate(names):
@@ -55,8 +43,8 @@ def kaplan_meier_figure(result: SurvivalResult) -> Canvas:
         ylim=(0, 1.03), xlim=(0, max(longest * 1.02, 1e-6)), ylabel="Overall survival", xlabel="Months since time zero"
     )
     curve_axes.set_xticks(months)
-    curve_axes.axhline(0.5, color=_HAIR, linewidth=0.8, zorder=0)
-    _quiet_frame(curve_axes)
+    curve_axes.axhline(0.5, color=HAIR, linewidth=0.8, zorder=0)
+    quiet_axes(curve_axes, grid="y")
     # Above the axes, so that it never covers a curve.
     curve_axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False, fontsize=9, labelspacing=0.3, borderaxespad=0.2
@@ -73,7 +61,13 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, index: int) -> None:
     label = f"{curve['group'].iloc[0]} (n = {n}, {died} died)"
     axes.fill_between(months, curve["lower"], curve["upper"], step="post", color=colour, alpha=0.16, linewidth=0)
     axes.step(
-        months, survival, where="post", color=colour, linestyle=_LINES[index % len(_LINES)], linewidth=1.7, label=label
+        months,
+        survival,
+        where="post",
+        color=colour,
+        linestyle=LINE_STYLES[index % len(LINE_STYLES)],
+        linewidth=1.7,
+        label=label,
     )
     censored = curve["censored"].to_numpy() > 0
     axes.plot(months[censored], survival[censored], "|", color=colour, markersize=6, markeredgewidth=0.9)
@@ -82,33 +76,21 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, index: int) -> None:
 def _write_test(axes: Axes, metrics: Mapping[str, Any]) -> None:
     if metrics["log_rank"] is None:
         return
-    # The lower left corner is the one that survival curves leave free.
-    axes.text(
-        0.02, 0.04, f"Log-rank {p_text(metrics['log_rank']['p'])}", transform=axes.transAxes, fontsize=9.5, color=_INK
-    )
+    # Beside the legend: no corner inside the axes stays free for every pair of curves.
+    text = f"Log-rank {p_text(metrics['log_rank']['p'])}"
+    axes.text(1.0, 1.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=9.5, color=INK)
 
 
 def _draw_counts(axes: Axes, at_risk: pd.DataFrame, names: list[str]) -> None:
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
     axes.set_ylim(len(names) - 0.4, -1.0)
-    axes.text(0, -0.75, "At risk (deaths from here to the next column)", fontsize=8.5, color=_QUIET, va="center")
+    axes.text(-0.05, -0.75, "At risk (deaths from here to the next column)", fontsize=8.5, color=QUIET, **beside)
     for row, name in enumerate(names):
-        colour = COLOURS[row % len(COLOURS)]
-        axes.text(
-            -0.02, row, name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9, color=colour
-        )
+        axes.text(-0.075, row, name, ha="right", fontsize=9, color=COLOURS[row % len(COLOURS)], **beside)
         counts = at_risk[at_risk["group"] == name]
         for month, count, died in zip(counts["start_months"], counts["at_risk"], counts["events"], strict=True):
-            align = "left" if month == 0 else "center"
-            axes.text(month, row, f"{count} ({died})", ha=align, va="center", fontsize=8.5, color=_INK)
+            axes.text(month, row, f"{count} ({died})", ha="center", va="center", fontsize=8, color=INK)
     axes.axis("off")
-
-
-def _quiet_frame(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(labelsize=9, color=_QUIET)
-    axes.grid(axis="y", color=_HAIR, linewidth=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
 
 
 def forest_figure(metrics: Mapping[str, Any]) -> Canvas | None:
@@ -122,18 +104,19 @@ def forest_figure(metrics: Mapping[str, Any]) -> Canvas | None:
     terms = list(dict.fromkeys([*alone, *together]))
     if not terms:
         return None
-    height = 1.25 + 0.46 * len(terms)
-    figure = Canvas(figsize=(8.2, height))
-    axes = figure.add_axes((0.335, 0.72 / height, 0.29, (height - 1.1) / height))
+    height, left = 1.25 + 0.46 * len(terms), 0.3 + 0.078 * max(len(term) for term in terms)
+    width = left + 2.5 + (3.3 if together else 1.7)
+    figure = Canvas(figsize=(width, height), dpi=_PRINT_DPI, facecolor=PAPER)
+    axes = figure.add_axes((left / width, 0.72 / height, 2.4 / width, (height - 1.1) / height))
     columns = [
         (alone, "o", "white", -0.14, 1.05, "○ HR alone"),
-        (together, "s", COLOURS[0], 0.14, 1.62, "■ HR adjusted"),
+        (together, "s", COLOURS[0], 0.14, 1.73, "■ HR adjusted"),
     ]
     for rows, marker, fill, shift, x_text, heading in columns:
         if not rows:
             continue
         axes.text(
-            x_text, -0.75, f"{heading} [95 % CI]", transform=axes.get_yaxis_transform(), fontsize=8.5, color=_QUIET
+            x_text, -0.75, f"{heading} [95 % CI]", transform=axes.get_yaxis_transform(), fontsize=8.5, color=QUIET
         )
         for position, term in enumerate(terms):
             if term in rows:
@@ -171,7 +154,7 @@ def _finish_forest(axes: Axes, terms: list[str], rows: list[dict[str, Any]]) -> 
     high = min(_HUGE_RATIO, max([2.0, *bounds])) * 1.15
     axes.set_xscale("log")
     axes.set(xlim=(low, high), ylim=(len(terms) - 0.5, -0.5))
-    axes.axvline(1.0, color=_QUIET, linewidth=0.9, zorder=0)
+    axes.axvline(1.0, color=QUIET, linewidth=0.9, zorder=0)
     every = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
     inside = [tick for tick in every if low <= tick <= high]
     ticks = inside if len(inside) <= 6 else [tick for tick in inside if tick in (0.02, 0.1, 0.5, 1, 2, 10, 50)]
@@ -181,8 +164,7 @@ def _finish_forest(axes: Axes, terms: list[str], rows: list[dict[str, Any]]) -> 
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])
     axes.set_yticks(range(len(terms)), terms)
     axes.set_xlabel("Hazard ratio (above 1: earlier death)", fontsize=9)
-    _quiet_frame(axes)
-    axes.grid(visible=False, axis="y")
+    quiet_axes(axes, grid="none")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
@@ -194,7 +176,7 @@ def survival_figures(result: SurvivalResult) -> dict[str, Canvas]:
 
 
 def write_survival_report(
-    path: str | Path, result: SurvivalResult, *, provenance: Mapping[str, Any] | None = None
+    path: str | Path, result: SurvivalResult, *, provenance: Mapping[str, Any] | None = None, synthetic: bool = False
 ) -> None:
     """Write the survival report as one self-contained HTML page.
 
@@ -202,11 +184,11 @@ def write_survival_report(
         path: the page.
         result: of `survival_analysis`.
         provenance: facts for the page's foot.
+        synthetic: the patients are made up, and the page says so.
     """
     metrics = result.metrics
     figures = survival_figures(result)
     sections = [
-        Section("What must be known to read this", text=list(metrics["notes"])),
         Section(
             "Survival curves",
             figures=[
@@ -218,6 +200,7 @@ def write_survival_report(
             tables=_group_tables(metrics),
         ),
     ]
+    sections.append(Section("What must be known to read this", text=list(metrics["notes"])))
     if "forest" in figures:
         sections.append(
             Section(
@@ -241,7 +224,9 @@ def write_survival_report(
         Section("At risk", tables=[Table(_at_risk_table(result.at_risk), "At risk at the start of each interval.")])
     )
     title = "Survival" if metrics["group_by"] is None else f"Survival by {metrics['group_title']}"
-    write_page(path, title, sections, lead=metrics["summary"], status="neutral", provenance=provenance)
+    write_page(
+        path, title, sections, lead=metrics["summary"], status="neutral", provenance=provenance, synthetic=synthetic
+    )
 
 
 def _group_tables(metrics: Mapping[str, Any]) -> list[Table]:
@@ -311,7 +296,7 @@ def _difference_table(differences: list[dict[str, Any]]) -> pd.DataFrame:
 def _cox_text(metrics: Mapping[str, Any]) -> list[str]:
     together = metrics["cox"]["multivariable"]
     if together is None:
-        return ["One covariate only, so there is no multivariable model."]
+        return ["There is no multivariable model: one covariate only, or too few deaths (see above)."]
     text = [f"The multivariable model holds {together['n']} patients and {together['n_events']} deaths."]
     if together["c_index"] is not None:
         low, high = together["c_index_ci"]

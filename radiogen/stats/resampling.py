@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Float, Integer
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student_t
 
@@ -77,10 +77,11 @@ def bootstrap_aucs(
     """
     patients = Patients.of(y, groups)
     sorted_scores = [_SortedScore.of(y, row) for row in scores]
-    blocks = [
-        np.stack([row.weighted_auc(weights) for row in sorted_scores])
-        for weights in _patient_weights(patients, n_resamples, rng)
-    ]
+    positive = y == 1
+    blocks = []
+    for weights in _patient_weights(patients, n_resamples, rng):
+        of_positives, of_negatives = weights[:, positive], weights[:, ~positive]
+        blocks.append(np.stack([row.weighted_auc(of_positives, of_negatives) for row in sorted_scores]))
     return np.concatenate(blocks, axis=1)
 
 
@@ -333,35 +334,41 @@ def _patient_weights(
 
 @dataclass(frozen=True)
 class _SortedScore:
-    """A score put in order once, so that every resample needs only sums."""
+    """A score whose negatives are put in order once, so that every resample needs only running sums.
 
-    order: Integer[np.ndarray, " m"]
-    positive: Bool[np.ndarray, " m"]
-    starts: Integer[np.ndarray, " u"]
+    Args:
+        positives: which of the positive rows are known.
+        negatives: known negative rows (positions among the negatives), lowest score first.
+        below: for every known positive, how many negatives score lower.
+        not_above: for every known positive, how many negatives score lower or the same.
+    """
+
+    positives: Integer[np.ndarray, " p"]
+    negatives: Integer[np.ndarray, " q"]
+    below: Integer[np.ndarray, " p"]
+    not_above: Integer[np.ndarray, " p"]
 
     @classmethod
     def of(cls, y: Labels01, scores: Scores) -> _SortedScore:
-        known = np.flatnonzero(~np.isnan(scores))
-        order = known[np.argsort(scores[known], kind="stable")]
-        values = scores[order]
-        starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(order) else order
-        return cls(order, y[order] == 1, starts)
+        of_positives, of_negatives = scores[y == 1], scores[y != 1]
+        known = np.flatnonzero(~np.isnan(of_positives))
+        order = np.argsort(of_negatives, kind="stable")  # NaN are sorted last
+        order = order[: np.count_nonzero(~np.isnan(of_negatives))]
+        below = np.searchsorted(of_negatives[order], of_positives[known], side="left")
+        not_above = np.searchsorted(of_negatives[order], of_positives[known], side="right")
+        return cls(known, order, below, not_above)
 
-    def weighted_auc(self, weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
-        if len(self.order) == 0:
-            return np.full(len(weights), np.nan)
-        sorted_weights = weights[:, self.order]
-        of_positives = sorted_weights * self.positive
-        of_negatives = sorted_weights - of_positives
-        if len(self.starts) < len(self.order):
-            of_positives = np.add.reduceat(of_positives, self.starts, axis=1)
-            of_negatives = np.add.reduceat(of_negatives, self.starts, axis=1)
-        below = np.cumsum(of_negatives, axis=1)
-        total_negative = of_negatives.sum(axis=1)
-        below -= 0.5 * of_negatives
-        pairs = of_positives.sum(axis=1) * total_negative
-        wins = np.einsum("bu,bu->b", of_positives, below)
-        return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    def weighted_auc(
+        self, of_positives: Float[np.ndarray, "b m"], of_negatives: Float[np.ndarray, "b k"]
+    ) -> Float[np.ndarray, " b"]:
+        sums = np.zeros((len(of_negatives), len(self.negatives) + 1))
+        np.cumsum(of_negatives[:, self.negatives], axis=1, out=sums[:, 1:])
+        known = of_positives if len(self.positives) == of_positives.shape[1] else of_positives[:, self.positives]
+        wins = np.einsum("bp,bp->b", known, sums[:, self.below])
+        if not np.array_equal(self.below, self.not_above):  # ties count half
+            wins = (wins + np.einsum("bp,bp->b", known, sums[:, self.not_above])) / 2
+        pairs = known.sum(axis=1) * sums[:, -1]
+        return np.divide(wins, pairs, out=np.full(len(sums), np.nan), where=pairs > 0)
 
 
 def _acceleration(influence: Scores, patients: Patients) -> float:

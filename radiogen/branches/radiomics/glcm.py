@@ -9,7 +9,7 @@ import numpy as np
 from radiomics.glcm import RadiomicsGLCM
 
 
-class FactoredGLCM(RadiomicsGLCM):  # type: ignore[misc]
+class FactoredGLCM(RadiomicsGLCM):
     """PyRadiomics' co-occurrence class; only the maximal correlation coefficient is computed in another way, to the same value.
 
     PyRadiomics builds Q(i, j) = sum_k p(i, k) p(j, k) / (p_x(i) p_y(k)) one grey level at a time and takes the second largest eigenvalue. With

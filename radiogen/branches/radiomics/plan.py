@@ -11,7 +11,7 @@ from typing import Any
 
 import radiomics
 import yaml
-from pykwalify.errors import PyKwalifyException
+from pykwalify.errors import PyKwalifyException  # type: ignore[import-untyped]
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from ruamel.yaml.error import YAMLError
 
@@ -52,7 +52,9 @@ class Plan:
     @property
     def region_by_region(self) -> bool:
         """Return whether PyRadiomics' own preparation crops or resamples around each region, so that filters cannot be shared."""
-        resampled = self.setting.get("resampledPixelSpacing") is not None and self.setting.get("interpolator") is not None
+        resampled = (
+            self.setting.get("resampledPixelSpacing") is not None and self.setting.get("interpolator") is not None
+        )
         return resampled or bool(self.setting.get("preCrop"))
 
     @property
@@ -83,7 +85,9 @@ def make_plan(settings: RadiomicsSettings) -> Plan:
     return Plan(
         image_types={name: dict(values or {}) for name, values in extractor.enabledImagetypes.items()},
         feature_classes={
-            name: list(values or []) for name, values in extractor.enabledFeatures.items() if _has_meaning(name, setting)
+            name: list(values or [])
+            for name, values in extractor.enabledFeatures.items()
+            if _has_meaning(name, setting)
         },
         setting={**setting, "label": 1, "additionalInfo": False},
         normalisation=normalisation,
@@ -111,9 +115,11 @@ def _checked(source: dict[str, Any] | str, what: str, names: dict[str, str]) -> 
         with contained():
             return RadiomicsFeatureExtractor(source)
     except (PyKwalifyException, YAMLError, ValueError, TypeError, AttributeError, OSError) as error:
-        raise ConfigError(f"{what} are not accepted:" if source.__class__ is dict else f"{what} is not accepted:",
-                          problems=_problems(error, names),
-                          hint="PyRadiomics documents them under 'Customizing the Extraction'.") from error
+        raise ConfigError(
+            f"{what} are not accepted:" if source.__class__ is dict else f"{what} is not accepted:",
+            problems=_problems(error, names),
+            hint="PyRadiomics documents them under 'Customizing the Extraction'.",
+        ) from error
 
 
 def _problems(error: Exception, names: dict[str, str]) -> list[str]:
@@ -138,7 +144,9 @@ def _known_keys() -> list[str]:
 
 
 def _check_packages(image_types: dict[str, Any]) -> None:
-    missing = {name: package for name, package in _PACKAGES.items() if name in image_types and find_spec(package) is None}
+    missing = {
+        name: package for name, package in _PACKAGES.items() if name in image_types and find_spec(package) is None
+    }
     if missing:
         raise ConfigError(
             "Image types that need packages which are not installed:",

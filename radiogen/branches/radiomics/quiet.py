@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
 from threadpoolctl import threadpool_limits
 
 _LOGGERS = ("radiomics", "pykwalify")
+_ROUTINE = ("GLCM is symmetrical", "Fixed bin Count enabled")
+"""Remarks that are true of every extraction with a symmetrical matrix, or with the usual choice for MRI."""
 
 
 class _Notes(logging.Handler):
@@ -22,7 +24,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # A failed feature is logged with its trace; the last line says why.
         line = record.getMessage().strip().splitlines()[-1]
-        if line not in self.notes:
+        if line not in self.notes and not line.startswith(_ROUTINE):
             self.notes.append(line)
 
 

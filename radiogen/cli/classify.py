@@ -1,0 +1,96 @@
+"""`radiogen classify`: a fused classifier, tested on patients and sites it never saw, with a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command(
+        "classify", epilog="Example: radiogen classify --target idh --features radiomics.csv --labels labels.csv -o out"
+    )(reports_errors(classify))
+
+
+def classify(
+    output: Output,
+    target: Annotated[str, typer.Option("--target", "-t", help="idh, mgmt, codeletion or grade (4 against 2 and 3).")],
+    cohort: Annotated[
+        Path | None, typer.Argument(help="cohort.csv with images and masks; with --features: for its labels only.")
+    ] = None,
+    features: Annotated[
+        list[Path] | None, typer.Option("--features", "-f", help="Feature table (CSV or Parquet); can be repeated.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", "-l", help="Label table, whatever its spelling; joined by case id.")
+    ] = None,
+    branches: Annotated[
+        str | None,
+        typer.Option(
+            "--branches", "-b", help="With commas: clinical, radiomics, or names of feature tables. Default: all."
+        ),
+    ] = None,
+    classifiers: Annotated[
+        str | None,
+        typer.Option("--classifiers", help="With commas; see `radiogen info`. Default: elastic-net,xgboost."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="Folds, where sites cannot be held out. Default: 5.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", help="How often such folds are drawn. Default: 3.")
+    ] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option("--sites", help="hold-out: test on whole sites where possible (default); ignore: do not."),
+    ] = None,
+    params: Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")] = None,
+    config: Config = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default: 0.")] = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Predict a marker: nested cross-validation, verdict against trivial baselines, final model, report."""
+    progress = start_logging(quiet, verbose)
+    from radiogen.config.classify import ClassifySettings
+    from radiogen.config.evaluate import EvaluateSettings
+    from radiogen.errors import InputError
+    from radiogen.fusion.join import check_target
+    from radiogen.pipeline.classify import run_classify
+    from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
+
+    check_target(target)
+    settings = ClassifySettings.read(
+        config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed
+    )
+    if features:
+        source = labels or cohort
+        if source is None:
+            raise InputError("--features needs labels.", hint="Give --labels TABLE or a cohort.csv.")
+        inputs = from_tables(features, read_labels(source), _names(branches))
+    elif cohort is not None:
+        inputs = from_cohort(
+            cohort, output, _names(branches), labels=read_labels(labels) if labels else None,
+            settings={"radiomics": {"params": str(params)} if params else {}}, jobs=jobs, progress=progress,
+        )  # fmt: skip
+    else:
+        raise InputError("Nothing to learn from.", hint="Give a cohort.csv, or --features TABLE with --labels TABLE.")
+    metrics = run_classify(
+        inputs.features, inputs.cohort, target, output, settings,
+        evaluate=EvaluateSettings(seed=settings.seed), feature_settings=inputs.settings, jobs=jobs, progress=progress,
+    )  # fmt: skip
+    low, high = metrics["auc_ci"]
+    typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
+    typer.echo(f"  AUC {metrics['auc']:.3f} ({low:.3f} to {high:.3f}), n={metrics['n']}, {metrics['split']}")
+    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
+    fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())

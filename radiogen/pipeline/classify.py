@@ -1,0 +1,182 @@
+"""From feature tables and labels to predictions, a verdict, a model and a report in one folder; skipped where they are still true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS
+from radiogen.config.classify import ClassifySettings
+from radiogen.config.evaluate import EvaluateSettings
+from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.fusion.bundle import FILES, ModelBundle, save_model, training_hashes
+from radiogen.fusion.card import model_card
+from radiogen.fusion.join import FusionTable, fusion_table
+from radiogen.fusion.nested import NestedResult, cross_validate, fit_all
+from radiogen.fusion.reference import fit_reference
+from radiogen.report.classification import write_classification_report
+from radiogen.run.atomic import write_csv, write_json
+from radiogen.run.provenance import Provenance
+
+log = logging.getLogger(__name__)
+
+_VOLUME_COLUMNS = (
+    (re.compile(r"wt_ml"), 1.0),
+    (re.compile(r"(.*_)?wt_original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
+    (re.compile(r"original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
+)
+"""Columns that hold the tumour's volume, the best first, and their factor to millilitres (PyRadiomics gives cubic millimetres)."""
+
+
+def run_classify(
+    features: Mapping[str, pd.DataFrame],
+    cohort: pd.DataFrame,
+    target: str,
+    out: Path,
+    settings: ClassifySettings,
+    *,
+    evaluate: EvaluateSettings | None = None,
+    feature_settings: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+    synthetic: bool = False,
+) -> dict[str, Any]:
+    """Write `predictions.csv`, `importance.csv`, `tuning.csv`, `metrics.json`, `model/` and `report.html`.
+
+    Args:
+        features: branch name -> table indexed by case.
+        cohort: cohort table indexed by case; its labels, age, sex and site are used.
+        target: `idh`, `mgmt`, `codeletion` or `grade`.
+        out: folder for the outputs.
+        settings: splits, preparation, classifiers.
+        evaluate: how the predictions are judged.
+        feature_settings: branch -> settings with which its features were made; kept in the model card, so that new cases get the same ones.
+        jobs: folds worked on at the same time; the result does not depend on it.
+        progress: show a progress bar.
+        synthetic: the patients are made up; the report and the card say so.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: no usable case or column, one class only, or fewer cases than folds.
+        OutputError: the folder cannot be written.
+    """
+    out, evaluate = Path(out), evaluate or EvaluateSettings()
+    table = fusion_table(features, cohort, target)
+    clinical = clinical_facts(features, cohort.loc[table.features.index])
+    salt = table_hash(
+        pd.concat([table.features, table.cohort, pd.Series(table.y, table.features.index, name="y")], axis=1)
+    )
+    provenance = Provenance(
+        "classify",
+        {
+            "target": target,
+            "classify": settings.model_dump(mode="json"),
+            "evaluate": evaluate.model_dump(mode="json"),
+            "features": dict(feature_settings or {}),
+            "synthetic": synthetic,
+        },
+        {"table": salt, "clinical": table_hash(clinical)},
+    )
+    main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
+    outputs = [*main, *(out / "model" / name for name in FILES)]
+    if provenance.is_current(outputs):
+        log.info("classify %s: unchanged, kept", target)
+        return _read_metrics(out)
+    nested = cross_validate(table, settings, jobs=jobs, progress=progress)
+    evaluation = evaluate_predictions(nested.predictions, clinical, evaluate)
+    metrics = _all_metrics(evaluation.metrics, table, nested, synthetic=synthetic)
+    write_csv(main[0], nested.predictions, index=False)
+    write_csv(main[1], nested.importance, index=False)
+    write_csv(main[2], nested.choices, index=False)
+    write_json(main[3], metrics)
+    _write_model(out / "model", table, settings, metrics, salt, feature_settings, synthetic=synthetic)
+    write_classification_report(
+        main[4],
+        metrics,
+        evaluation.scores,
+        importance=nested.importance,
+        provenance=_provenance_facts(provenance),
+        synthetic=synthetic,
+    )
+    provenance.record(outputs)
+    return _read_metrics(out)
+
+
+def clinical_facts(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame) -> pd.DataFrame:
+    """Return what the trivial baselines need: labels, age, sex and the tumour's volume, where known.
+
+    Args:
+        features: branch name -> table indexed by case; searched for a volume.
+        cohort: cohort rows.
+
+    Returns:
+        Index `case`, columns `age, sex, kps, ...` as in the cohort and `wt_ml`.
+    """
+    names = [name for name in (*LABEL_COLUMNS, *CLINICAL_COLUMNS) if name in cohort.columns]
+    facts = cohort[names].copy()
+    facts.index = pd.Index(cohort.index.to_numpy(dtype=object), name="case")
+    for pattern, factor in _VOLUME_COLUMNS:
+        for table in features.values():
+            column = next((name for name in table.columns if pattern.fullmatch(str(name))), None)
+            if column is not None:
+                facts["wt_ml"] = pd.to_numeric(table[column].reindex(facts.index), errors="coerce") * factor
+                return facts
+    return facts
+
+
+def table_hash(table: pd.DataFrame) -> str:
+    """Return the SHA-256 over a table's index, columns and values."""
+    digest = hashlib.sha256(json.dumps([str(name) for name in table.columns]).encode())
+    text = table.astype({name: str for name in table.columns if table[name].dtype == object})
+    digest.update(pd.util.hash_pandas_object(text).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _all_metrics(
+    metrics: Mapping[str, Any], table: FusionTable, nested: NestedResult, *, synthetic: bool
+) -> dict[str, Any]:
+    used = nested.importance["selected_share"] > 0
+    return {
+        **metrics,
+        "split": nested.scheme,
+        "n_features": table.features.shape[1],
+        "n_features_used": int(used.sum()),
+        "branches": sorted(set(table.branch_of.values())),
+        "synthetic": synthetic,
+        "notes": [*metrics.get("notes", []), *table.notes],
+    }
+
+
+def _write_model(
+    folder: Path,
+    table: FusionTable,
+    settings: ClassifySettings,
+    metrics: Mapping[str, Any],
+    salt: str,
+    feature_settings: Mapping[str, Any] | None,
+    *,
+    synthetic: bool,
+) -> None:
+    ids = training_hashes(table.features.index.astype(str), table.cohort["patient"].astype(str), salt)
+    card = model_card(
+        table, settings, metrics, training_ids=ids, salt=salt, feature_settings=feature_settings, synthetic=synthetic
+    )
+    reference = fit_reference(table.features, dict(table.branch_of))
+    save_model(folder, ModelBundle(fit_all(table, settings), reference, card))
+
+
+def _provenance_facts(provenance: Provenance) -> dict[str, Any]:
+    return {"stage": provenance.stage, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
+
+
+def _read_metrics(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "metrics.json").read_text(encoding="utf-8")))

@@ -1,0 +1,248 @@
+"""The values: those of stock PyRadiomics on whole volumes, however the work is cropped, shared or reordered."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import radiomics
+import SimpleITK as sitk
+from radiomics.featureextractor import RadiomicsFeatureExtractor
+from radiomics.glcm import RadiomicsGLCM
+
+from radiogen.branches.radiomics.branch import case_features
+from radiogen.branches.radiomics.extract import extract_case, feature_names, in_table_order
+from radiogen.branches.radiomics.glcm import FactoredGLCM
+from radiogen.branches.radiomics.images import lps, to_sitk, zscore
+from radiogen.branches.radiomics.plan import make_plan
+from radiogen.branches.radiomics.quiet import contained
+from radiogen.cohort.case import CaseImages, read_case, read_case_mask
+from radiogen.cohort.masks import region_masks
+from radiogen.cohort.nifti import Grid
+from radiogen.config.features import RadiomicsSettings
+from tests.branches.cases import AFFINE, SHAPE, cohort, image, labels, write_case
+
+CLASSES: dict[str, list[str]] = {
+    name: [] for name in ("shape", "firstorder", "glcm", "gldm", "glrlm", "glszm", "ngtdm")
+}
+
+
+def made_up_case(name: str = "t1c") -> CaseImages:
+    return CaseImages("007", {name: image(0)}, Grid(SHAPE, AFFINE))
+
+
+def stock(data: np.ndarray, mask: np.ndarray, spacing: tuple[float, ...], sections: dict[str, Any]) -> dict[str, float]:
+    """Stock PyRadiomics on the whole volume, as its own users call it."""
+    images = [sitk.GetImageFromArray(np.ascontiguousarray(lps(array).T)) for array in (data, mask.astype(np.uint8))]
+    for each in images:
+        each.SetSpacing(spacing)
+    with contained():
+        found = RadiomicsFeatureExtractor(
+            {**sections, "setting": {**sections["setting"], "additionalInfo": False}}
+        ).execute(*images)
+    return {name: float(np.real(value)) for name, value in found.items()}
+
+
+def assert_equal_to_stock(
+    ours: dict[str, float], sequence: str, region: str, theirs: dict[str, float], rel: float = 1e-6
+) -> None:
+    expected = {
+        (f"{region}_" if "_shape_" in name else f"{sequence}_{region}_") + name: value for name, value in theirs.items()
+    }
+    found = {name: value for name, value in ours.items() if name in expected}
+    assert sorted(found) == sorted(expected)
+    assert found == pytest.approx({name: expected[name] for name in found}, rel=rel, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "image_types",
+    [
+        {"Original": {}, "LoG": {"sigma": [1.0, 3.0]}, "Wavelet": {}},
+        {"Wavelet": {"level": 2, "wavelet": "haar"}, "Gradient": {}},
+        {"Square": {}, "SquareRoot": {}, "Logarithm": {}, "Exponential": {}, "Original": {"binWidth": 40}},
+    ],
+)
+def test_equal_to_stock_pyradiomics_on_the_whole_volume(image_types: dict[str, dict[str, Any]]) -> None:
+    settings = RadiomicsSettings(image_types=image_types, setting={"binCount": 16}, normalisation="none")
+    ours = extract_case(made_up_case(), labels(), make_plan(settings)).values
+    sections = {"imageType": image_types, "featureClass": CLASSES, "setting": {"binCount": 16}}
+    for region, mask in region_masks(labels()).items():
+        assert_equal_to_stock(ours, "t1c", region, stock(image(0).astype(np.int16), mask, (1, 1, 2), sections))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"binWidth": 25.0, "normalize": True, "normalizeScale": 100.0, "removeOutliers": 2.5},
+        {"binWidth": 25.0, "resampledPixelSpacing": [2.0, 2.0, 2.0], "interpolator": "sitkLinear"},
+        {"binWidth": 25.0, "preCrop": True, "padDistance": 6},
+        {"binWidth": 25.0, "resegmentRange": [-2.0, 2.0], "resegmentMode": "sigma"},
+        {"binWidth": 25.0, "force2D": True, "weightingNorm": "euclidean", "distances": [1, 2]},
+        {"binWidth": 25.0, "symmetricalGLCM": False},
+    ],
+)
+def test_equal_to_stock_whatever_preparation_the_settings_ask_for(setting: dict[str, Any]) -> None:
+    image_types: dict[str, dict[str, Any]] = {"Original": {}, "LoG": {"sigma": [2.0]}}
+    settings = RadiomicsSettings(image_types=image_types, setting=setting, normalisation="none")
+    ours = extract_case(made_up_case(), labels(), make_plan(settings)).values
+    sections = {"imageType": image_types, "featureClass": CLASSES, "setting": setting}
+    for region, mask in region_masks(labels()).items():
+        assert_equal_to_stock(ours, "t1c", region, stock(image(0).astype(np.int16), mask, (1, 1, 2), sections))
+
+
+def test_resegmented_shape_depends_on_the_sequence_and_says_so() -> None:
+    setting = {"binWidth": 25.0, "resegmentRange": [300.0, 500.0], "resegmentShape": True}
+    settings = RadiomicsSettings(
+        image_types={"Original": {}}, setting=setting, normalisation="none", feature_classes={"shape": ["VoxelVolume"]}
+    )
+    plan = make_plan(settings)
+    ours = extract_case(made_up_case(), labels(), plan).values
+    inside = image(0)[labels() == 3]
+    assert ours["t1c_et_original_shape_VoxelVolume"] == 2.0 * ((inside >= 300) & (inside <= 500)).sum()
+    assert "t1c_et_original_shape_VoxelVolume" in feature_names(plan)
+
+
+@pytest.mark.parametrize(("width", "symmetrical"), [(2.0, True), (25.0, True), (25.0, False)])
+def test_maximal_correlation_coefficient_is_that_of_pyradiomics(width: float, symmetrical: bool) -> None:
+    data, mask = (sitk.GetImageFromArray(array) for array in (image(3), (labels() > 0).astype(np.uint8)))
+    with contained():
+        values = [
+            kind(data, mask, binWidth=width, symmetricalGLCM=symmetrical).execute()["MCC"]
+            for kind in (RadiomicsGLCM, FactoredGLCM)
+        ]
+    assert 0.1 < float(values[0]) < 1
+    assert values[1] == pytest.approx(values[0], rel=1e-6)
+
+
+def test_a_single_grey_level_follows_pyradiomics_conventions() -> None:
+    flat = np.where(labels() == 3, 250.0, image(0)).astype(np.float32)
+    plan = make_plan(RadiomicsSettings(image_types={"Original": {}}, normalisation="none"))
+    ours = extract_case(CaseImages("007", {"t1c": flat}, Grid(SHAPE, AFFINE)), labels(), plan).values
+    assert ours["t1c_et_original_firstorder_Variance"] == 0
+    assert ours["t1c_et_original_firstorder_Entropy"] == pytest.approx(0, abs=1e-12)
+    assert ours["t1c_et_original_glcm_MCC"] == 1
+    assert ours["t1c_et_original_glcm_Correlation"] == 1
+
+
+def test_texture_with_a_fixed_number_of_bins_ignores_the_intensity_scale() -> None:
+    plan = make_plan(RadiomicsSettings(image_types={"Original": {}, "Wavelet": {}}))
+    grid = Grid(SHAPE, AFFINE)
+    first = extract_case(CaseImages("a", {"t1c": image(0)}, grid), labels(), plan).values
+    scaled = extract_case(CaseImages("a", {"t1c": image(0) * 4}, grid), labels(), plan).values
+    assert scaled == pytest.approx(first, rel=1e-4, nan_ok=True)
+
+
+def test_zscore_has_mean_0_and_deviation_1_over_the_brain() -> None:
+    data = image(0)
+    scaled = zscore(data)[data != 0]
+    assert scaled.mean() == pytest.approx(0, abs=1e-4)
+    assert scaled.std() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("flips", [(-1, 1, 1), (-1, -1, 1), (-1, -1, -1)])
+def test_a_file_stored_in_another_orientation_gives_the_same_features(
+    tmp_path: Path, flips: tuple[int, int, int]
+) -> None:
+    plan = make_plan(RadiomicsSettings(sequences=("t1c",)))
+    table = cohort(tmp_path, [write_case(tmp_path, "a")])
+    expected = case_features("a", table.loc["a"], plan=plan, cache_folder=None)
+    for name in ("t1c", "mask"):
+        stored = nib.load(table.loc["a", name])
+        order = nib.orientations.axcodes2ornt(
+            tuple("RL"[f < 0] if a == 0 else "AP"[f < 0] if a == 1 else "SI"[f < 0] for a, f in enumerate(flips))
+        )
+        nib.save(
+            stored.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(stored.affine), order)),
+            table.loc["a", name],
+        )
+    assert case_features("a", table.loc["a"], plan=plan, cache_folder=None) == expected
+
+
+def test_first_order_features_survive_any_permutation_and_mirroring() -> None:
+    plan = make_plan(RadiomicsSettings(image_types={"Original": {}}, feature_classes={"firstorder": [], "glcm": []}))
+    one_mm = Grid(SHAPE, np.eye(4))
+    expected = extract_case(CaseImages("a", {"t1c": image(0)}, one_mm), labels(), plan).values
+    turned, turned_labels = (
+        np.ascontiguousarray(array.transpose(2, 0, 1)[::-1, :, ::-1]) for array in (image(0), labels())
+    )
+    shape = (SHAPE[2], SHAPE[0], SHAPE[1])
+    found = extract_case(CaseImages("a", {"t1c": turned}, Grid(shape, np.eye(4))), turned_labels, plan).values
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_columns_follow_from_the_settings_alone() -> None:
+    plan = make_plan(RadiomicsSettings(sequences=("t1c", "t2f")))
+    images = CaseImages("007", {"t1c": image(0), "t2f": image(1)}, Grid(SHAPE, AFFINE))
+    found = extract_case(images, labels(), plan).values
+    assert in_table_order(list(found)) == feature_names(plan)
+
+
+def test_nothing_of_pyradiomics_reaches_the_screen_or_stays_set(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (
+        radiomics.logger.handlers[:],
+        radiomics.logger.level,
+        sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(),
+    )
+    with caplog.at_level(logging.DEBUG):
+        extract_case(
+            made_up_case(), labels(), make_plan(RadiomicsSettings(setting={"binCount": 8, "geometryTolerance": 0.5}))
+        )
+    assert capfd.readouterr() == ("", "")
+    assert [record for record in caplog.records if record.name.startswith("radiomics")] == []
+    assert (
+        radiomics.logger.handlers[:],
+        radiomics.logger.level,
+        sitk.ProcessObject.GetGlobalDefaultNumberOfThreads(),
+    ) == before
+    assert sitk.ProcessObject.GetGlobalDefaultCoordinateTolerance() < 0.5
+
+
+def test_a_voxel_keeps_its_place_in_the_world() -> None:
+    data = np.zeros(SHAPE, dtype=np.float32)
+    data[3, 7, 11] = 1
+    found = to_sitk(data, Grid(SHAPE, AFFINE))
+    index = np.argwhere(sitk.GetArrayFromImage(found))[0][::-1].tolist()
+    x, y, z = AFFINE[:3] @ [3, 7, 11, 1]
+    assert found.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    assert found.TransformIndexToPhysicalPoint(index) == pytest.approx((-x, -y, z))
+
+
+@pytest.mark.real_data
+def test_equal_to_stock_pyradiomics_on_a_real_case(shared_data: Path) -> None:
+    folder = shared_data / "mri" / "BraTS-GLI-00000-000"
+    row = pd.Series(
+        {"t1c": str(folder / "BraTS-GLI-00000-000-t1c.nii.gz"), "mask": str(folder / "BraTS-GLI-00000-000-seg.nii.gz")},
+        name="a",
+    )
+    case = read_case(row)
+    ours = extract_case(
+        case, read_case_mask(row, case.grid), make_plan(RadiomicsSettings(sequences=("t1c",), regions=("et",)))
+    ).values
+    sections = {"imageType": RadiomicsSettings().image_types, "featureClass": CLASSES, "setting": {"binCount": 32}}
+    mask = region_masks(read_case_mask(row, case.grid))["et"]
+    assert_equal_to_stock(ours, "t1c", "et", stock(zscore(case.images["t1c"]), mask, (1, 1, 1), sections))
+
+
+@pytest.mark.real_data
+def test_published_shape_features_of_a_ucsf_patient_are_reproduced(shared_data: Path) -> None:
+    """UCSF-PDGM-057 is BraTS-GLI-00000-000; the table was published with the UCSF-PDGM data set (PyRadiomics 3.1.0)."""
+    table = pd.read_csv(shared_data / "tables/ucsf-pdgm/radiomic_features_T1gad_bias.csv", dtype={"ID": str}).set_index(
+        "ID"
+    )
+    published = {name: table.loc["UCSF-PDGM-057", name] for name in table.columns if name.startswith("original_shape_")}
+    folder = shared_data / "mri" / "BraTS-GLI-00000-000"
+    row = pd.Series(
+        {"t1c": str(folder / "BraTS-GLI-00000-000-t1c.nii.gz"), "mask": str(folder / "BraTS-GLI-00000-000-seg.nii.gz")},
+        name="a",
+    )
+    plan = make_plan(RadiomicsSettings(feature_classes={"shape": []}, regions=("wt",)))
+    found = case_features("a", row, plan=plan, cache_folder=None).values
+    assert len(published) == 14
+    assert found == pytest.approx({f"wt_{name}": value for name, value in published.items()}, rel=1e-12)
