@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radiogen.cli.common import Config, Output, Quiet, Seed, Verbose, reports_errors, start_logging
+from radiogen.cli.common import Config, Output, Quiet, Verbose, reports_errors, start_logging
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def audit(
         str | None, typer.Option("--split-column", help="Column with the fold or test set.")
     ] = None,
     config: Config = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default: 0.")] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -61,7 +61,7 @@ def audit(
 
     start_logging(quiet, verbose)
     extra = tuple(name.strip() for name in strata.split(",") if name.strip()) if strata else None
-    settings = EvaluateSettings.read(config, strata=extra, seed=seed or None)
+    settings = EvaluateSettings.read(config, strata=extra, seed=seed)
     columns = PredictionColumns(
         label=label_column,
         score=score_column,

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def cohort(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders of NIfTI files, searched with all below them.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders of NIfTI files, searched with all below them.")
     ],
     output: Output,
     layout: Annotated[
@@ -105,7 +105,7 @@ def print_outcome(outcome: CohortOutcome) -> None:
         outcome.assembled.conflicts.value_counts(["column", "source_1", "source_2"]).rename("count").reset_index()
     )
     lines = [
-        f"{row['column']}: {row['count']} patients, {row['source_1']} against {row['source_2']}"
+        f"{row['column']}: {row['count']} patient(s), {row['source_1']} against {row['source_2']}"
         for row in conflicts.to_dict("records")
     ]
     _print_lines("Label tables that contradict each other", lines)

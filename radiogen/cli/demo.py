@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write.")] = Path("radiogen-demo"),
     cases: Annotated[int, typer.Option("--cases", min=12, help="How many patients to make up.")] = 60,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Cases worked on at the same time; 0: one per core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=0, help="Cases worked on at the same time; 0: one per core.")
+    ] = 0,
     seed: Seed = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -21,14 +21,23 @@ def register(app: typer.Typer) -> None:
 def run(
     cohort: Annotated[Path, typer.Argument(help="The cohort table (made by `radiogen cohort`).")],
     output: Output,
-    targets: Annotated[str | None, typer.Option("--targets", help="Comma-separated: idh,mgmt,codeletion,grade. Default: all with enough labels.")] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option("--targets", help="Comma-separated: idh,mgmt,codeletion,grade. Default: all with enough labels."),
+    ] = None,
     method: Annotated[str | None, typer.Option("--method", help="Segmentation method; see `radiogen info`.")] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Segmentation weights (safetensors with a card).")] = None,
-    given_masks: Annotated[str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Segmentation weights (safetensors with a card).")
+    ] = None,
+    given_masks: Annotated[
+        str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")
+    ] = None,
     params: Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")] = None,
     config: Config = None,
     jobs: Jobs = 1,
-    dask: Annotated[str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")] = None,
+    dask: Annotated[
+        str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -42,10 +51,15 @@ def run(
     values = read_yaml_mapping(config) if config else {}
     if targets is not None:
         values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
-    overrides = {"segment": {"method": method, "weights": str(weights) if weights else None, "given_masks": given_masks}, "radiomics": {"params": params}}
+    overrides = {
+        "segment": {"method": method, "weights": str(weights) if weights else None, "given_masks": given_masks},
+        "radiomics": {"params": params},
+    }
     for stage, given in overrides.items():
         values[stage] = {**values.get(stage, {}), **{key: value for key, value in given.items() if value is not None}}
-    outcome = run_study(read_cohort(cohort), output, StudySettings.parse(values), jobs=jobs, dask=dask, progress=progress)
+    outcome = run_study(
+        read_cohort(cohort), output, StudySettings.parse(values), jobs=jobs, dask=dask, progress=progress
+    )
     print_outcome(outcome)
     fail_if_incomplete(len({failure.case for failure in outcome.failures}), output / "failed.csv")
 

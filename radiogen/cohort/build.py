@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from radiogen.cohort.table import (
     PATH_COLUMNS,
     SURVIVAL_COLUMNS,
     present_sequences,
+    read_cohort,
 )
 from radiogen.errors import GeometryError, ImageError
 from radiogen.types import SEQUENCES, LabelVolume
@@ -71,6 +73,20 @@ def cohort_table(found: Found) -> pd.DataFrame:
         table[column] = None if column in _TEXT_COLUMNS else np.nan
         table[column] = table[column].astype(object if column in _TEXT_COLUMNS else float)
     return table[[*COLUMNS[1:], "mask_labels"]]
+
+
+def read_cohort_or_folder(path: str | Path, layout: str = "auto") -> pd.DataFrame:
+    """Return the cohort of a CSV, or of the cases found in a folder.
+
+    Args:
+        path: `cohort.csv`, a folder holding one case or many.
+        layout: how a folder is read; see `radiogen info`.
+
+    Raises:
+        CohortError: the table is wrong, or the folder holds no case.
+    """
+    path = Path(path)
+    return cohort_table(find_cases([path], layout)) if path.is_dir() else read_cohort(path)
 
 
 def _row(case: FoundCase) -> dict[str, str | None]:
@@ -199,7 +215,8 @@ def check_case(row: pd.Series, *, keep_unregistered: bool = False) -> list[str]:
         check_one_space(grids, reference)
     except GeometryError as error:
         if not keep_unregistered:
-            raise
+            hint = f"{error.hint} To list such cases for that step: --keep-unregistered."
+            raise GeometryError(error.message, problems=error.problems, hint=hint) from error
         return [" ".join([error.message, *error.problems])]
     return []
 

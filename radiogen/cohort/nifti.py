@@ -118,7 +118,7 @@ def read_image(path: str | Path) -> Image:
         Canonical float32 data and the file's grid.
 
     Raises:
-        ImageError: missing, not NIfTI, truncated, not one volume, singular affine, NaN or infinite voxels, or no contrast at all (every voxel the same).
+        ImageError: missing, not NIfTI, truncated, not one volume, singular affine, NaN or infinite voxels, or every voxel the same.
     """
     data, grid = _read(path)
     if not np.isfinite(data).all():

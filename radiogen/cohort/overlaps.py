@@ -209,5 +209,5 @@ def differ(column: str, value_1: Any, value_2: Any) -> bool:
     if pd.isna(value_1) or pd.isna(value_2):
         return False
     if column in _TOLERANCE:
-        return abs(value_1 - value_2) > _TOLERANCE[column]
+        return bool(abs(value_1 - value_2) > _TOLERANCE[column])
     return bool(value_1 != value_2)

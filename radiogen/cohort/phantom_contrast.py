@@ -138,9 +138,7 @@ def _signal(
     oedema = SIGNAL["oedema"][name] * jitter[0] * rough**0.7
     solid = SIGNAL["solid"][name] * jitter[1] * (traits.t2_gain if name == "t2w" else 1.0) * rough
     if traits.mismatch and name == "t2f":
-        # The sign is a dark core with a bright rim on FLAIR where T2w is bright throughout.
-        rim = 1 / (1 + np.exp(np.clip(-(tumour.depth_in_core - 0.9) / 0.05, -30, 30)))
-        solid = solid * (_MISMATCH_T2F / SIGNAL["solid"]["t2f"] * (1 - rim) + rim)
+        solid = solid * (1 - _dark_core(tumour, anatomy.spacing_mm) * (1 - _MISMATCH_T2F / SIGNAL["solid"]["t2f"]))
     necrosis = SIGNAL["necrosis"][name] * jitter[2] * rough
     enhancing = SIGNAL["enhancing"][name] * jitter[3] * np.maximum(rough, 0.75)
     core = solid + tumour.necrotic * (necrosis - solid)
@@ -149,6 +147,13 @@ def _signal(
     swelling = tumour.presence * (1 - 0.3 * anatomy.grey) * (1 - 0.5 * anatomy.fluid)
     signal = healthy + swelling * (oedema - healthy)
     return (signal + tumour.core * (core - signal)).astype(np.float32)
+
+
+def _dark_core(tumour: Tumour, spacing_mm: float) -> Volume:
+    """Return where the T2-FLAIR mismatch sign darkens FLAIR: the core, but for a rim that is bright all round."""
+    inside = 1 / (1 + np.exp(np.clip((tumour.depth_in_core - 0.9) / 0.05, -30, 30)))
+    rim_free = np.clip((gaussian_filter(tumour.presence, 4.0 / spacing_mm) - 0.75) / 0.2, 0, 1)
+    return (inside * rim_free).astype(np.float32)
 
 
 def _textures(anatomy: Anatomy, traits: Traits, rng: np.random.Generator) -> Float32[np.ndarray, "two i j k"]:

@@ -58,8 +58,9 @@ def read_cohort(path: str | Path) -> pd.DataFrame:
 def table_problems(raw: pd.DataFrame) -> list[str]:
     """Return every problem of a table of strings as read from a cohort CSV (files are not opened here)."""
     if "case" not in raw.columns:
-        hint = did_you_mean("case", [str(name) for name in raw.columns])
-        return [f"no column 'case'; found {', '.join(map(str, raw.columns)) or 'no columns'}. {hint}".strip()]
+        near = [name for name in map(str, raw.columns) if did_you_mean(name.lower(), ["case", "case_id", "id"])]
+        hint = f" Rename '{near[0]}' to 'case'." if near else ""
+        return [f"no column 'case'; found {', '.join(map(str, raw.columns)) or 'no columns'}.{hint}"]
     if raw.empty:
         return ["the table has no rows"]
     case = raw["case"].str.strip()

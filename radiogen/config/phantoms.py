@@ -24,7 +24,7 @@ class PhantomSettings(StageSettings):
     n_sites: int = Field(3, ge=1, le=MOST_SITES)
     """How many sites (scanners that differ a little in contrast, noise, sharpness and stored orientation) a cohort comes from."""
 
-    idh_effect: float = Field(4.0, ge=0.0, le=10.0)
+    idh_effect: float = Field(5.0, ge=0.0, le=10.0)
     """How far apart mutated and wild-type tumours lie on the hidden phenotype scale, in its standard deviations; 0 plants no signal at all."""
 
     noise: float = Field(1.0, ge=0.0, le=5.0)

@@ -103,8 +103,8 @@ def tidy_clinical(table: pd.DataFrame) -> pd.DataFrame:
             found[name] = _READERS[name](table[match])
     for name, target in _BINARY.items():
         labels = [column for column in wide_columns(facts, target).labels if not binary_labels(table[column])[1]]
-        if labels:
-            found[name] = binary_labels(table[labels[0]])[0]
+        if labels:  # the shortest name is the plainest: `IDH` before `IDH tested`
+            found[name] = binary_labels(table[min(labels, key=len)])[0]
     return pd.DataFrame(found, index=table.index)
 
 

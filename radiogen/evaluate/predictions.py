@@ -6,6 +6,7 @@ the source. What had to be read into it (unknown labels dropped, logits, percent
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import rankdata
 
+from radiogen.cohort.identifiers import identify
 from radiogen.cohort.splits import UNKNOWN_SITE
 from radiogen.errors import CohortError
 from radiogen.evaluate.columns import as_text, binary_labels, is_prediction, is_unknown, numbers, simple
@@ -159,7 +161,9 @@ def _tidy(table: pd.DataFrame, roles: dict[str, str], notes: list[str]) -> tuple
     tidy = pd.DataFrame(
         {
             "case": case,
-            "patient": text["patient"].where(text["patient"] != "", case),
+            "patient": text["patient"].where(text["patient"] != "", case)
+            if "patient" in roles
+            else _patients(case, notes),
             "site": text["site"].where(text["site"] != "", UNKNOWN_SITE),
             "target": target or "unnamed",
             "y_true": y,
@@ -182,6 +186,18 @@ def _case_ids(table: pd.DataFrame, roles: dict[str, str], notes: list[str]) -> p
         return as_text(table[roles["case"]])
     notes.append("No case id column: every row is taken as a patient of its own.")
     return pd.Series([f"row{row}" for row in range(1, len(table) + 1)], index=table.index, dtype=object)
+
+
+def _patients(case: pd.Series, notes: list[str]) -> pd.Series:
+    """Return the patient behind every case id, where the id is that of a public collection; the case itself elsewhere."""
+    known = {text: identify(text) for text in case.unique()}
+    scans = Counter(found.key for found in known.values() if found.collection)
+    patient = case.map({text: found.patient if scans[found.key] > 1 else text for text, found in known.items()})
+    if (further := case.nunique() - patient.nunique()) > 0:
+        notes.append(
+            f"{further} case(s) are recognised by their ids as further scans of the same patients; patients are resampled whole."
+        )
+    return patient
 
 
 def _value_problems(

@@ -80,14 +80,7 @@ def survival_analysis(
             hint="Fill os_days and os_event, or name other columns with --time-column and --event-column.",
         )
     grouping = make_groups(follow_up.table, settings, predictions)
-    follow_up = FollowUp(
-        follow_up.table.loc[follow_up.table.index.isin(grouping.labels.index)], follow_up.facts, follow_up.notes
-    )
-    if not follow_up.died.any():
-        raise CohortError(
-            f"None of the {len(follow_up.table)} patients died during follow-up, so there is nothing to estimate.",
-            hint="If they did, the event column is turned round: see --died-value.",
-        )
+    follow_up = _grouped(follow_up, grouping)
     days, died = follow_up.days, follow_up.died
     groups = grouping.labels.loc[follow_up.table.index].to_numpy(dtype=str)
     curves = {name: kaplan_meier(days[groups == name], died[groups == name]) for name in grouping.order}
@@ -109,6 +102,18 @@ def survival_analysis(
     metrics = rounded(metrics)
     metrics["summary"] = summary_text(metrics)
     return SurvivalResult(metrics, _km_table(curves), _at_risk(days, died, groups, grouping))
+
+
+def _grouped(follow_up: FollowUp, grouping: Grouping) -> FollowUp:
+    follow_up = FollowUp(
+        follow_up.table.loc[follow_up.table.index.isin(grouping.labels.index)], follow_up.facts, follow_up.notes
+    )
+    if not follow_up.died.any():
+        raise CohortError(
+            f"None of the {len(follow_up.table)} patients died during follow-up, so there is nothing to estimate.",
+            hint="If they did, the event column is turned round: see --died-value.",
+        )
+    return follow_up
 
 
 def rounded(value: Any, digits: int = 8) -> Any:

@@ -15,6 +15,7 @@ Source: Berger 1982, Technometrics 24:295 (intersection-union tests).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ def verdict_sentence(metrics: Mapping[str, Any], verdict: Verdict, settings: Eva
     label = _LABELS.get(metrics["target"], metrics["target"])
     head = (
         f"In {metrics['n']} cases ({metrics['n_positive']} positive) the {f'{label} ' if label else ''}model reaches AUC {metrics['auc']:.3f} "
-        f"({rule.confidence:.0%} CI {low:.3f} to {high:.3f}, permutation p {_p(metrics['permutation_p'])}): {verdict.reason}"
+        f"({rule.confidence:.0%} CI {_ends(low, high)}, permutation p {_p(metrics['permutation_p'])}): {verdict.reason}"
     )
     parts = [
         head,
@@ -130,7 +131,7 @@ def _hardest(baselines: Sequence[Mapping[str, Any]]) -> str:
     low, high = row["delta_ci"]
     name = _BASELINES.get(row["name"], row["name"])
     words = name if name == "all clinical" else f"{name} alone"
-    lead = f"model minus baseline {row['delta']:+.3f}, {low:+.3f} to {high:+.3f}, n={row['n']}"
+    lead = f"model minus baseline {row['delta']:+.3f}, {_ends(low, high, '+.3f')}, n={row['n']}"
     return f"the strongest baseline, {words}, reaches {row['auc']:.3f} ({lead})"
 
 
@@ -140,7 +141,7 @@ def _weakest_stratum(metrics: Mapping[str, Any]) -> str:
         return ""
     name = _BASELINES.get(row["stratum"], row["stratum"])
     low, high = row["auc_ci"]
-    return f"within {name} {row['value']} the AUC falls to {row['auc']:.3f} ({low:.3f} to {high:.3f}, n={row['n']})"
+    return f"within {name} {row['value']} the AUC falls to {row['auc']:.3f} ({_ends(low, high)}, n={row['n']})"
 
 
 def _held_out(split: str, n_sites: int) -> str:
@@ -158,3 +159,7 @@ def _held_out(split: str, n_sites: int) -> str:
 
 def _p(value: float) -> str:
     return f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
+
+
+def _ends(low: float, high: float, form: str = ".3f") -> str:
+    return "unknown" if math.isnan(low) or math.isnan(high) else f"{low:{form}} to {high:{form}}"

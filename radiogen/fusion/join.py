@@ -203,6 +203,11 @@ def fusion_table(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame, tar
             hint="Check that both tables spell the case ids alike.",
         )
     known = [case for case in cases if not np.isnan(labels[case])]
+    if not known:
+        raise InputError(
+            f"None of the {len(cases)} cases with features has a known {target} label.",
+            hint=f"Check that the label table has a column for {target} (read as '{TARGET_COLUMNS[target]}').",
+        )
     notes = _counts(cohort, labels, cases, known, with_features, target)
     usable = {}
     for branch, table in features.items():

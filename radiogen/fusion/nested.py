@@ -16,6 +16,7 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.errors import RadiogenError
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
+from radiogen.fusion.names import CLASSIFIERS
 from radiogen.run.executor import run_cases
 
 log = logging.getLogger(__name__)
@@ -87,10 +88,13 @@ def cross_validate(
 
     Raises:
         InputError: one class only, or fewer cases than folds.
+        ConfigError: a classifier is unknown.
         RadiogenError: a fold failed.
 
     Source: Varma, Simon, BMC Bioinformatics 2006, 7:91 (why tuning must be nested).
     """
+    for name in settings.classifiers:
+        CLASSIFIERS.load(name)
     splits, scheme = make_splits(
         table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
         sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,

@@ -80,10 +80,12 @@ def _read(path: Path) -> pd.DataFrame:
         if path.suffix.lower() in {".parquet", ".pq"}:
             table = pd.read_parquet(path)
             return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-        # Ids first as text: '00097' must keep its zeros.
-        head = pd.read_csv(path, sep=None, engine="python", nrows=5, encoding="utf-8-sig")
         with path.open(encoding="utf-8-sig") as file:
-            separator = next((mark for mark in (",", ";", "\t") if mark in file.readline()), ",")
-        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype={id_column(head): str}, low_memory=False)
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
+        head = pd.read_csv(path, sep=separator, nrows=5, encoding="utf-8-sig")
+        # Ids as text: '00097' must keep its zeros.
+        text = {id_column(head): str}
+        return pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=text, low_memory=False)
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise CohortError(f"The feature table {path} cannot be read: {str(error).splitlines()[0]}") from error

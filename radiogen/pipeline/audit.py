@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -50,21 +51,26 @@ def run_audit(
         raise InputError(
             f"{predictions} would be overwritten by the audit's own scores.csv.", hint="Choose another output folder."
         )
+    provenance = _provenance(predictions, settings, target, model, clinical, columns)
+    outputs = [out / "metrics.json", out / "scores.csv", out / "report.html"]
+    if provenance.is_current(outputs):
+        log.info("audit: unchanged, kept")
+        return _read_metrics(out)
     table = read_predictions(predictions, target=target, model=model, columns=columns)
     facts = None if clinical is None else read_any_table(clinical)
     evaluation = evaluate_predictions(table, facts, settings)
-    provenance = _provenance(predictions, settings, target, model, clinical, columns)
     log.info("writing metrics.json, scores.csv and report.html to %s", out)
-    write_json(out / "metrics.json", evaluation.metrics)
-    write_csv(out / "scores.csv", evaluation.scores)
-    write_classification_report(
-        out / "report.html",
-        evaluation.metrics,
-        evaluation.scores,
-        provenance={"settings": provenance.settings, "inputs": provenance.inputs},
-    )
-    provenance.record([out / "metrics.json", out / "scores.csv", out / "report.html"])
-    return evaluation.metrics
+    write_json(outputs[0], evaluation.metrics)
+    write_csv(outputs[1], evaluation.scores)
+    facts_of_run = {"stage": provenance.stage, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
+    write_classification_report(outputs[2], evaluation.metrics, evaluation.scores, provenance=facts_of_run)
+    provenance.record(outputs)
+    return _read_metrics(out)
+
+
+def _read_metrics(out: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
 
 
 def _provenance(

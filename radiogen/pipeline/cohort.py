@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def run_cohort(
         CohortError: no case is found, no case can be used, or a label table matches no case.
         OutputError: the output cannot be written.
     """
-    _refuse_folder(output)
+    _refuse_output(output)
     found = find_cases(folders, settings.layout)
     log.info("found %d case(s)", len(found.cases))
     assembled = assemble(
@@ -106,10 +107,18 @@ def run_cohort(
     return _write(cohort, assembled, found, looked, failures, output, settings, [*labels, *crosswalks])
 
 
-def _refuse_folder(output: Path) -> None:
+def _refuse_output(output: Path) -> None:
+    """Raise before any work is done when the output cannot be written."""
     if output.is_dir() or output.suffix.lower() != ".csv":
         raise OutputError(
             f"The output {output} is not a CSV file name.", hint=f"Write for instance: -o {output / 'cohort.csv'}"
+        )
+    nearest = next(folder for folder in output.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"Cannot write {output}: {nearest} is a file.", hint="Choose another output folder.")
+    if not os.access(nearest, os.W_OK):
+        raise OutputError(
+            f"Cannot write {output}: no permission in {nearest}.", hint="Choose an output folder that you may write to."
         )
 
 

@@ -82,7 +82,9 @@ def run_study(
     for branch in settings.branches:
         log.info("features: %s", branch)
         stage_settings = {"clinical": settings.clinical, "radiomics": settings.radiomics}[branch]
-        tables[branch], failed = run_features(branch, masked, study, stage_settings, jobs=jobs, dask=dask, progress=progress)
+        tables[branch], failed = run_features(
+            branch, masked, study, stage_settings, jobs=jobs, dask=dask, progress=progress
+        )
         failures += failed
 
     verdicts, skipped = _classify(tables, masked, study, settings, jobs=jobs, progress=progress, synthetic=synthetic)
@@ -134,7 +136,9 @@ def _survival(
     for column in settings.survival_groups or ("idh", "mgmt"):
         known = cohort[["os_days", "os_event", column]].dropna()
         if settings.survival_groups is None and (known[column].nunique() < 2 or known["os_event"].sum() < 5):
-            skipped[f"survival by {column}"] = f"{len(known)} cases with known survival and {column}, {int(known['os_event'].sum())} events"
+            skipped[f"survival by {column}"] = (
+                f"{len(known)} cases with known survival and {column}, {int(known['os_event'].sum())} events"
+            )
             continue
         log.info("survival: by %s", column)
         group_settings = settings.survival.model_copy(update={"group_by": column})

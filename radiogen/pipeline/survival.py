@@ -56,11 +56,11 @@ def run_survival(
         return dict(json.loads(main.read_text(encoding="utf-8")))
     result = survival_analysis(table, settings, predictions=predictions)
     metrics = {**result.metrics, "synthetic": synthetic}
+    figures = survival_figures(result)
     write_json(main, metrics)
     write_csv(out / "km_table.csv", result.km_table, index=False)
     write_csv(out / "at_risk.csv", result.at_risk, index=False)
     written = [main, out / "km_table.csv", out / "at_risk.csv"]
-    figures = survival_figures(result)
     for stem in _FIGURES:
         paths = [out / f"{stem}.png", out / f"{stem}.svg"]
         if stem not in figures:

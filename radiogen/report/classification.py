@@ -18,6 +18,7 @@ from radiogen.report.figures import (
     roc_figure,
 )
 from radiogen.report.forests import MOST_ROWS, race_figures, strata_figure
+from radiogen.report.numbers import numbers_table
 from radiogen.report.page import Figure, Section, Table, write_page
 from radiogen.report.words import (
     DASH,
@@ -29,7 +30,6 @@ from radiogen.report.words import (
     number,
     p_value,
     rule_of,
-    split_words,
     target_words,
 )
 
@@ -85,7 +85,9 @@ def _notes(metrics: Mapping[str, Any], *, urgent: bool) -> list[Section]:
     chosen = [note for note in notes if note.startswith("LEAKAGE") == urgent]
     if not chosen:
         return []
-    return [Section("A problem that undermines these numbers" if urgent else "What else must be known to read this", chosen)]
+    return [
+        Section("A problem that undermines these numbers" if urgent else "What else must be known to read this", chosen)
+    ]
 
 
 def _race(metrics: Mapping[str, Any]) -> Section:
@@ -97,10 +99,16 @@ def _race(metrics: Mapping[str, Any]) -> Section:
     if not rows:
         return Section(
             "The race against trivial baselines",
-            ["There was no clinical fact and no site to race against, so nothing here shows that the model is more than a stand-in for them."],
+            [
+                "There was no clinical fact and no site to race against, so nothing here shows that the model is more than a stand-in for them."
+            ],
         )
     auc_forest, lead_forest = race_figures(metrics)
-    hollow = " Hollow: known for too few cases to count in the verdict." if any(not row.get("counts", True) for row in rows) else ""
+    hollow = (
+        " Hollow: known for too few cases to count in the verdict."
+        if any(not row.get("counts", True) for row in rows)
+        else ""
+    )
     return Section(
         "The race against trivial baselines",
         text,
@@ -109,11 +117,17 @@ def _race(metrics: Mapping[str, Any]) -> Section:
             Figure(
                 lead_forest,
                 "The model's lead over each baseline with 95 % intervals. Blue: the model is ahead; red: it is behind; grey: no difference shown.",
-                alt="; ".join(f"lead over {label(str(row['name']))} {number(row.get('delta'))}, {interval(row.get('delta_ci'))}" for row in rows),
+                alt="; ".join(
+                    f"lead over {label(str(row['name']))} {number(row.get('delta'))}, {interval(row.get('delta_ci'))}"
+                    for row in rows
+                ),
             ),
         ],
         tables=[
-            Table(_race_table(rows), "Every baseline, the model on the same cases, and the paired difference, with 95 % intervals."),
+            Table(
+                _race_table(rows),
+                "Every baseline, the model on the same cases, and the paired difference, with 95 % intervals.",
+            ),
             Table(_meaning_table(rows), "What each baseline is."),
         ],
     )
@@ -157,76 +171,20 @@ def _meaning_table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Section:
-    rows = [*_who(metrics), *_discrimination(metrics), *_probabilities(metrics)]
-    table = pd.DataFrame(rows, columns=["measure", "value", "95 % interval", "how to read it"])
-    return Section("The numbers", tables=[Table(table, "Every case was predicted by a model that did not see it, unless said otherwise.")])
-
-
-_Row = tuple[str, str, str, str]
-
-
-def _who(metrics: Mapping[str, Any]) -> list[_Row]:
-    words = target_words(str(metrics.get("target", "")))
-    n, positive = metrics.get("n"), metrics.get("n_positive")
-    rows: list[_Row] = [("cases", str(n if n is not None else DASH), "", f"{positive} {words.positive}" if positive is not None else "")]
-    if known(metrics.get("n_patients")) and metrics["n_patients"] != n:
-        rows.append(("patients", str(metrics["n_patients"]), "", "some patients have several scans; they stay together in every fold and resample"))
-    rows.append(("sites", str(metrics.get("n_sites", DASH)), "", ""))
-    rows.append(("held out", str(metrics.get("split", DASH)), "", split_words(str(metrics.get("split", "unknown")), metrics.get("n_sites"))))
-    if metrics.get("model"):
-        rows.append(("model", str(metrics["model"]), "", ""))
-    if known(metrics.get("n_features")):
-        used = f"{metrics['n_features_used']} used in at least one fold" if known(metrics.get("n_features_used")) else ""
-        rows.append(("features", str(metrics["n_features"]), "", used))
-    return rows
-
-
-def _discrimination(metrics: Mapping[str, Any]) -> list[_Row]:
-    least = metrics.get("smallest_detectable_auc")
-    can = f"0.5 is chance; with this many cases an AUC below {number(least, 2)} cannot be told from chance" if known(least) else "0.5 is chance, 1 is perfect"
-    share = metrics.get("prevalence", _share(metrics))
-    rows: list[_Row] = [("AUC", number(metrics.get("auc")), interval(metrics.get("auc_ci")), can)]
-    if metrics.get("auc_ci_delong"):
-        rows.append(("AUC, DeLong's interval", number(metrics.get("auc")), interval(metrics["auc_ci_delong"]), "the same by formula instead of resampling"))
-    if known(metrics.get("auc_sd_over_repeats")):
-        by_repeat = [value for value in metrics.get("auc_by_repeat") or [] if known(value)]
-        spread = f"{min(by_repeat):.3f} to {max(by_repeat):.3f} over {len(by_repeat)} repeats" if by_repeat else "over repeats"
-        rows.append(("standard deviation over repeats", number(metrics["auc_sd_over_repeats"]), "", f"{spread} with folds drawn anew"))
-    rows.append(("permutation p", p_value(metrics.get("permutation_p")), "", "how often shuffled labels do as well"))
-    rows.append(("average precision (AUPRC)", number(metrics.get("auprc")), interval(metrics.get("auprc_ci")), f"chance is the share of positives, {number(share, 2)}"))
-    return rows
-
-
-def _share(metrics: Mapping[str, Any]) -> float | None:
-    n, positive = metrics.get("n"), metrics.get("n_positive")
-    return float(positive) / float(n) if known(n) and known(positive) and n else None  # type: ignore[arg-type]
-
-
-def _probabilities(metrics: Mapping[str, Any]) -> list[_Row]:
-    if not known(metrics.get("brier")):
-        return [("calibration", DASH, "", "the scores are no probabilities, so calibration and thresholds cannot be judged")]
-    share = _share(metrics)
-    guess = f"0 is perfect; always saying {number(share, 2)} gives {number(share * (1 - share))}" if share is not None else "0 is perfect"
-    rows: list[_Row] = [
-        ("Brier score", number(metrics.get("brier")), interval(metrics.get("brier_ci")), guess),
-        ("calibration slope", number(metrics.get("calibration_slope"), 2), interval(metrics.get("calibration_slope_ci"), 2), "1 is perfect; below 1 the probabilities are too extreme"),
-        ("calibration intercept", number(metrics.get("calibration_intercept"), 2), interval(metrics.get("calibration_intercept_ci"), 2), "0 is perfect; fitted together with the slope"),
-    ]
-    if known(metrics.get("calibration_in_the_large")):
-        rows.append(("calibration in the large", number(metrics["calibration_in_the_large"], 2), "", "0 is perfect; above 0 the probabilities are too low on average"))
-    rows.append(("expected calibration error", number(metrics.get("ece")), interval(metrics.get("ece_ci")), "mean distance between promised and observed share"))
-    at = f"at a probability of {number(metrics.get('threshold', 0.5), 2)} and above"
-    for name in ("sensitivity", "specificity", "balanced_accuracy"):
-        if known(metrics.get(name)):
-            rows.append((name.replace("_", " "), number(metrics[name]), interval(metrics.get(f"{name}_ci")), at))
-    return rows
+    table = numbers_table(metrics)
+    return Section(
+        "The numbers",
+        tables=[Table(table, "Every case was predicted by a model that did not see it, unless said otherwise.")],
+    )
 
 
 def _strata(metrics: Mapping[str, Any]) -> Section:
     title = "Inside grade, IDH and site"
     rows = list(metrics.get("strata") or [])
     if not rows:
-        return Section(title, ["No grade, IDH status or second site is known, so the AUC could not be looked at inside strata."])
+        return Section(
+            title, ["No grade, IDH status or second site is known, so the AUC could not be looked at inside strata."]
+        )
     text = [
         "A model can reach a high AUC only by telling grades, IDH or hospitals apart. Inside one stratum that help is gone: "
         "what is left there is what the model knows itself."
@@ -241,13 +199,28 @@ def _strata(metrics: Mapping[str, Any]) -> Section:
                 "n": row.get("n"),
                 "positive": row.get("n_positive"),
                 "AUC": number(row.get("auc")),
-                "95 % interval": interval(row.get("auc_ci")) if known(row.get("auc")) else str(row.get("note") or "too few"),
+                "95 % interval": interval(row.get("auc_ci"))
+                if known(row.get("auc"))
+                else str(row.get("note") or "too few"),
             }
             for row in rows
         ]
     )
-    figures = [Figure(figure, f"AUC with 95 % intervals inside each stratum; dotted: over all cases; + counts positives.{cut}")] if figure else []
-    return Section(title, text, figures=figures, tables=[Table(table, "AUC inside strata; too few: fewer cases of a class than are needed.")])
+    figures = (
+        [
+            Figure(
+                figure, f"AUC with 95 % intervals inside each stratum; dotted: over all cases; + counts positives.{cut}"
+            )
+        ]
+        if figure
+        else []
+    )
+    return Section(
+        title,
+        text,
+        figures=figures,
+        tables=[Table(table, "AUC inside strata; too few: fewer cases of a class than are needed.")],
+    )
 
 
 def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
@@ -258,7 +231,8 @@ def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
     shown = [
         Figure(
             roc_figure(metrics, scores),
-            "ROC curves of the model, with a pointwise 95 % band over resampled patients, and of the strongest baselines on the cases where they are known.",
+            "ROC curves of the model, with a pointwise 95 % band over resampled patients, "
+            "and of the strongest baselines on the cases where they are known.",
             alt=f"ROC curve of the model: AUC {number(metrics.get('auc'))}, 95 % interval {interval(metrics.get('auc_ci'))}",
         ),
         Figure(distribution_figure(metrics, scores), f"Scores of each class; the black line is the median.{threshold}"),
@@ -269,7 +243,10 @@ def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
             Section(
                 "What the probabilities are worth",
                 figures=[
-                    Figure(calibration_figure(metrics, scores), f"Calibration over bins of equally many cases, with 95 % Wilson intervals; {calibration_caption(metrics)}"),
+                    Figure(
+                        calibration_figure(metrics, scores),
+                        f"Calibration over bins of equally many cases, with 95 % Wilson intervals; {calibration_caption(metrics)}",
+                    ),
                     Figure(
                         decision_figure(metrics, scores),
                         "Net benefit with a 95 % band over resampled patients: the model is of use where its curve lies above both others.",
@@ -285,22 +262,32 @@ def _features(importance: pd.DataFrame | None) -> list[Section]:
         return []
     figure = importance_figure(importance)
     if figure is None:
-        return [Section("What the model uses", ["No feature was used in any fold: the model predicts the same for everybody."])]
+        return [
+            Section(
+                "What the model uses", ["No feature was used in any fold: the model predicts the same for everybody."]
+            )
+        ]
     columns = {
         "feature": "feature", "branch": "branch", "importance": "share of weight", "selected_share": "share of folds",
         "coefficient_mean": "coefficient, mean", "coefficient_sd": "coefficient, SD over folds", "gain_mean": "gain, mean",
     }  # fmt: skip
-    used = importance[importance["importance"] > 0].sort_values(["importance", "feature"], ascending=[False, True], kind="stable")
+    used = importance[importance["importance"] > 0].sort_values(
+        ["importance", "feature"], ascending=[False, True], kind="stable"
+    )
     shown = used[[name for name in columns if name in used.columns]].head(_MOST_FEATURES_LISTED).rename(columns=columns)
     text = [
-        f"{count(len(used), 'feature was', 'features were')} used in at least one of the outer folds. A feature that is picked in few folds is not to be trusted as a finding: "
+        f"{count(len(used), 'feature was', 'features were')} used in at least one of the outer folds. "
+        "A feature that is picked in few folds is not to be trusted as a finding: "
         "correlated features stand in for one another."
     ]
     caption = "Features by their mean share of the models' total weight over the outer folds; at the right, the share of folds that used each."
     if "coefficient_mean" in used:
         caption += " Blue: more of it speaks for the positive class; orange: against it; grey: not linear."
     table = Table(shown.reset_index(drop=True), f"The {len(shown)} weightiest features.")
-    return [Section("What the model uses", text, figures=[Figure(figure, caption)]), Section("All features in numbers", tables=[table], folded=True)]
+    return [
+        Section("What the model uses", text, figures=[Figure(figure, caption)]),
+        Section("All features in numbers", tables=[table], folded=True),
+    ]
 
 
 def _rule(metrics: Mapping[str, Any], rule: Mapping[str, Any]) -> Section:
@@ -310,10 +297,13 @@ def _rule(metrics: Mapping[str, Any], rule: Mapping[str, Any]) -> Section:
     text = [
         "The rule is the same for every model and was fixed before any result was seen:",
         f"1. With {few} cases of either class the verdict is 'undetermined'.",
-        f"2. The model must beat chance: shuffled labels do as well only rarely{alpha}, and the AUC's interval lies above 0.5. Where it does not, the verdict is "
-        f"'no better than chance' if the interval also excludes a useful AUC{useful}, and 'undetermined' if it does not: a small study that shows nothing proves nothing.",
-        "3. Above chance, the verdict is 'beats the baselines' only where the paired interval of model minus baseline lies above zero for every baseline known for "
-        "enough cases; otherwise it is 'no better than the baselines'. With nothing to race against it is 'undetermined'.",
+        f"2. The model must beat chance: shuffled labels do as well only rarely{alpha}, and the AUC's interval lies above 0.5. "
+        "Where it does not, the verdict is "
+        f"'no better than chance' if the interval also excludes a useful AUC{useful}, and 'undetermined' "
+        "if it does not: a small study that shows nothing proves nothing.",
+        "3. Above chance, the verdict is 'beats the baselines' only where the paired interval of model minus baseline lies above zero "
+        "for every baseline known for enough cases; otherwise it is 'no better than the baselines'. "
+        "With nothing to race against it is 'undetermined'.",
     ]
     if metrics.get("verdict_reason"):
         text.append(f"Here: {metrics['verdict_reason']}.")

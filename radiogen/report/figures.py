@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from radiogen.report.style import BLUE, COLOURS, HAIR, INK, LINE_STYLES, ORANGE, QUIET, drawing, new_figure, quiet_axes
-from radiogen.report.words import bounds, interval, known, label, number, target_words
+from radiogen.report.style import BLUE, COLOURS, INK, LINE_STYLES, ORANGE, QUIET, drawing, new_figure, quiet_axes
+from radiogen.report.words import known, label, number, target_words
 from radiogen.stats.calibration import reliability
 from radiogen.stats.classification import wilson_interval
 from radiogen.types import Labels01, Scores
@@ -38,7 +38,9 @@ def roc_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: int = 
     """
     y, probability = _outcome(scores), scores["y_prob"].to_numpy(dtype=np.float64)
     rates = np.linspace(0.0, 1.0, 101)
-    curves = resampled_roc(y, probability, resample_weights(y, patients_of(scores), np.random.default_rng([seed, 11])), rates)
+    curves = resampled_roc(
+        y, probability, resample_weights(y, patients_of(scores), np.random.default_rng([seed, 11])), rates
+    )
     low, high = np.quantile(curves, [0.025, 0.975], axis=0)
     with drawing():
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN + 0.5)
@@ -72,9 +74,22 @@ def calibration_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, bins
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN + 0.5)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=(0, (2, 3)), label="perfect")
-        ends = [wilson_interval(round(share * n), int(n)) for share, n in zip(curve["share_positive"], curve["n"], strict=True)]
-        axes.vlines(curve["mean_probability"], [end[0] for end in ends], [end[1] for end in ends], color=BLUE, linewidth=1.3)
-        axes.plot(curve["mean_probability"], curve["share_positive"], "o-", color=BLUE, linewidth=1.3, markersize=4.5, label="model")
+        ends = [
+            wilson_interval(round(share * n), int(n))
+            for share, n in zip(curve["share_positive"], curve["n"], strict=True)
+        ]
+        axes.vlines(
+            curve["mean_probability"], [end[0] for end in ends], [end[1] for end in ends], color=BLUE, linewidth=1.3
+        )
+        axes.plot(
+            curve["mean_probability"],
+            curve["share_positive"],
+            "o-",
+            color=BLUE,
+            linewidth=1.3,
+            markersize=4.5,
+            label="model",
+        )
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set_ylabel(f"Share {target_words(str(metrics.get('target', ''))).positive}")
         axes.legend(loc="upper left", frameon=False, fontsize=9)
@@ -99,7 +114,9 @@ def distribution_figure(metrics: Mapping[str, Any], scores: pd.DataFrame) -> Fig
     with drawing():
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN)
         both = figure.subplots(2, 1, sharex=True)
-        for axes, value, name, colour in zip(both, (1, 0), (words.positive, words.negative), (BLUE, ORANGE), strict=True):
+        for axes, value, name, colour in zip(
+            both, (1, 0), (words.positive, words.negative), (BLUE, ORANGE), strict=True
+        ):
             inside = probability[y == value]
             axes.hist(inside, bins=np.linspace(0, 1, 26), color=colour, alpha=0.8)
             if len(inside):
@@ -138,7 +155,9 @@ def decision_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: i
         axes = figure.add_subplot()
         axes.fill_between(thresholds, low, high, color=BLUE, alpha=0.15, linewidth=0)
         axes.plot(thresholds, model, color=BLUE, linewidth=1.8, label="act on the model")
-        axes.plot(thresholds, everybody, color=COLOURS[1], linewidth=1.3, linestyle=LINE_STYLES[1], label="act on everybody")
+        axes.plot(
+            thresholds, everybody, color=COLOURS[1], linewidth=1.3, linestyle=LINE_STYLES[1], label="act on everybody"
+        )
         axes.axhline(0, color=INK, linewidth=1.0, linestyle=LINE_STYLES[2], label="act on nobody")
         axes.set(xlim=(0, 1), ylim=(-0.15 * max(share, 0.1), 1.12 * max(share, 0.1)))
         axes.set_xlabel("Probability from which one would act")
@@ -172,8 +191,16 @@ def importance_figure(importance: pd.DataFrame) -> Figure | None:
         quiet_axes(axes, grid="x")
         axes.tick_params(axis="y", length=0, labelsize=8)
         if "selected_share" in top:
-            for place, share in zip(places, top["selected_share"], strict=True):
-                axes.text(1.02, place, f"{100 * share:.0f} %", transform=axes.get_yaxis_transform(), fontsize=8, color=QUIET, va="center")
+            for place, share in zip(places.tolist(), top["selected_share"], strict=True):
+                axes.text(
+                    1.02,
+                    place,
+                    f"{100 * share:.0f} %",
+                    transform=axes.get_yaxis_transform(),
+                    fontsize=8,
+                    color=QUIET,
+                    va="center",
+                )
             axes.text(1.02, -0.75, "folds", transform=axes.get_yaxis_transform(), fontsize=8, color=QUIET, va="bottom")
     return figure
 
@@ -200,8 +227,9 @@ def resampled_roc(
     true = np.cumsum(sorted_weights * positive, axis=1)[:, last_of_ties]
     false = np.cumsum(sorted_weights * ~positive, axis=1)[:, last_of_ties]
     found = np.empty((len(weights), len(rates)))
-    for number_, (hits, alarms) in enumerate(zip(true / true[:, -1:], false / false[:, -1:], strict=True)):
-        found[number_] = _highest_at(np.append(0.0, alarms), np.append(0.0, hits), rates)
+    for place, (hits, alarms) in enumerate(zip(true / true[:, -1:], false / false[:, -1:], strict=True)):
+        # At a vertical step np.interp takes the last of the equal abscissae, which is the upper end of the step.
+        found[place] = np.interp(rates, np.append(0.0, alarms), np.append(0.0, hits))
     return found
 
 
@@ -273,7 +301,11 @@ def _outcome(scores: pd.DataFrame) -> Labels01:
 
 
 def _strongest(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Mapping[str, Any]]:
-    drawn = [row for row in metrics.get("baselines") or [] if BASELINE_PREFIX + str(row["name"]) in scores.columns and known(row.get("auc"))]
+    drawn = [
+        row
+        for row in metrics.get("baselines") or []
+        if BASELINE_PREFIX + str(row["name"]) in scores.columns and known(row.get("auc"))
+    ]
     return sorted(drawn, key=lambda row: (-float(row["auc"]), str(row["name"])))[:_MOST_BASELINES]
 
 
@@ -282,13 +314,15 @@ def _draw_roc(axes: Axes, y: Labels01, scores: Scores, name: str, position: int)
         return
     false, true, _ = roc_curve(y, scores)
     width = 2.0 if position == 0 else 1.3
-    axes.plot(false, true, color=COLOURS[position], linestyle=LINE_STYLES[position], linewidth=width, label=name, zorder=3 - 0.1 * position)
-
-
-def _highest_at(alarms: Float[np.ndarray, " m"], hits: Float[np.ndarray, " m"], rates: Float[np.ndarray, " g"]) -> Float[np.ndarray, " g"]:
-    """Interpolate a ROC curve; at a vertical step its upper end counts, as in `np.interp` with the last of equal abscissae."""
-    keep = np.append(np.diff(alarms) > 0, True)
-    return np.interp(rates, alarms[keep], hits[keep])
+    axes.plot(
+        false,
+        true,
+        color=COLOURS[position],
+        linestyle=LINE_STYLES[position],
+        linewidth=width,
+        label=name,
+        zorder=3 - 0.1 * position,
+    )
 
 
 def _shortened(name: str, most: int = 44) -> str:
@@ -298,6 +332,6 @@ def _shortened(name: str, most: int = 44) -> str:
 
 def _sign_colour(row: pd.Series) -> str:
     direction = row.get("coefficient_mean")
-    if not known(direction) or direction == 0:
+    if direction is None or not known(direction) or direction == 0:
         return QUIET
     return BLUE if direction > 0 else ORANGE

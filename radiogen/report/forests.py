@@ -49,9 +49,16 @@ def race_figures(metrics: Mapping[str, Any]) -> list[Figure]:
     baselines = list(metrics.get("baselines") or [])
     if not baselines:
         return []
-    model = ForestRow(f"model  (n={metrics.get('n', '?')})", _value(metrics.get("auc")), bounds(metrics.get("auc_ci")), _words(metrics))
+    model = ForestRow(
+        f"model  (n={metrics.get('n', '?')})",
+        _value(metrics.get("auc")),
+        bounds(metrics.get("auc_ci")),
+        _words(metrics),
+    )
     others = [
-        ForestRow(_named(row), _value(row.get("auc")), bounds(row.get("auc_ci")), _words(row), QUIET, row.get("counts", True))
+        ForestRow(
+            _named(row), _value(row.get("auc")), bounds(row.get("auc_ci")), _words(row), QUIET, row.get("counts", True)
+        )
         for row in baselines
     ]
     leads = [_lead(row) for row in baselines]
@@ -73,12 +80,26 @@ def strata_figure(metrics: Mapping[str, Any]) -> Figure | None:
     if len(strata) > MOST_ROWS:
         largest = sorted(range(len(strata)), key=lambda place: -strata[place].get("n", 0))[:MOST_ROWS]
         strata = [strata[place] for place in sorted(largest)]
-    overall = ForestRow(f"all  (n={metrics.get('n', '?')})", _value(metrics.get("auc")), bounds(metrics.get("auc_ci")), _words(metrics))
+    overall = ForestRow(
+        f"all  (n={metrics.get('n', '?')})", _value(metrics.get("auc")), bounds(metrics.get("auc_ci")), _words(metrics)
+    )
     rows = [
-        ForestRow(_stratum_name(row), _value(row.get("auc")), bounds(row.get("auc_ci")), _words(row) if known(row.get("auc")) else "too few", VERMILLION)
+        ForestRow(
+            _stratum_name(row),
+            _value(row.get("auc")),
+            bounds(row.get("auc_ci")),
+            _words(row) if known(row.get("auc")) else "too few",
+            VERMILLION,
+        )
         for row in strata
     ]
-    return forest_figure([overall, *rows], "AUC inside the stratum (0.5 is chance)", zero=0.5, limits=_auc_limits(rows), mark=overall.value)
+    return forest_figure(
+        [overall, *rows],
+        "AUC inside the stratum (0.5 is chance)",
+        zero=0.5,
+        limits=_auc_limits(rows),
+        mark=overall.value,
+    )
 
 
 def forest_figure(
@@ -125,7 +146,16 @@ def _draw_row(axes: Axes, row: ForestRow, place: int) -> None:
         fill = row.colour if row.filled else "white"
         axes.plot([row.value], [place], "o", color=row.colour, markerfacecolor=fill, markersize=6, markeredgewidth=1.3)
     colour = INK if row.value is not None else QUIET
-    axes.text(1.03, place, row.words, transform=axes.get_yaxis_transform(), fontsize=8.5, color=colour, va="center", parse_math=False)
+    axes.text(
+        1.03,
+        place,
+        row.words,
+        transform=axes.get_yaxis_transform(),
+        fontsize=8.5,
+        color=colour,
+        va="center",
+        parse_math=False,
+    )
 
 
 def _lead(row: Mapping[str, Any]) -> ForestRow:
@@ -162,6 +192,10 @@ def _auc_limits(rows: Sequence[ForestRow]) -> tuple[float, float]:
 
 
 def _limits(rows: Sequence[ForestRow], zero: float) -> tuple[float, float]:
-    ends = [zero, *(end for row in rows if row.ci for end in row.ci), *(row.value for row in rows if row.value is not None)]
+    ends = [
+        zero,
+        *(end for row in rows if row.ci for end in row.ci),
+        *(row.value for row in rows if row.value is not None),
+    ]
     margin = max(0.02, 0.06 * (max(ends) - min(ends)))
     return min(ends) - margin, max(ends) + margin

@@ -9,31 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import islice
 
-import numpy as np
-from jaxtyping import Bool, Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from radiogen.cohort.masks import region_masks
 from radiogen.errors import GeometryError
-from radiogen.report.style import DARK_INK, DARK_QUIET, REGION_COLOURS, REGION_WORDS, SEQUENCE_WORDS, drawing, new_figure
-from radiogen.types import RC, SEQUENCES, LabelVolume, Mask, Volume
+from radiogen.report.slices import (
+    AXES_SEEN,
+    PLANES,
+    VoxelSize,
+    head_box,
+    intensity_window,
+    labelled_regions,
+    outline,
+    plane_slice,
+    regions_present,
+    slice_size_mm,
+    slices_to_show,
+)
+from radiogen.report.style import (
+    DARK_INK,
+    DARK_QUIET,
+    PICTURE_DPI,
+    REGION_COLOURS,
+    REGION_WORDS,
+    SEQUENCE_WORDS,
+    drawing,
+    new_figure,
+)
+from radiogen.types import SEQUENCES, LabelVolume, Volume
 
-VoxelSize = tuple[float, float, float]
-"""Voxel size along the canonical axes (right, anterior, superior), mm."""
-
-PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""Plane -> canonical axis that it cuts across."""
-
-_AXES_SEEN = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}
 _EDGES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
 _LINE_WIDTHS = {"tc": 2.4, "et": 0.9}  # their outlines often coincide: the wide one stays visible under the narrow one
 _CONVENTION = "radiological: R = patient's right"
-_MARGIN_MM = 4.0
 _CELL_IN, _GAP_IN, _SIDE_IN, _HEAD_IN, _FOOT_IN = 2.1, 0.05, 0.3, 0.72, 0.36
-_SHEET_CELL_IN, _SHEET_SIDE_IN, _MOST_ROWS = 1.45, 1.5, 200
+_SHEET_CELL_IN, _SHEET_SIDE_IN, _MOST_ROWS = 1.45, 1.5, 100
 
 
 def case_picture(
@@ -62,7 +73,7 @@ def case_picture(
     shape = next(iter(images.values())).shape
     index = slices_to_show(images, labels)
     box = head_box(images, labels, voxel_size_mm)
-    seen_mm = {plane: _size_mm(box, voxel_size_mm, plane) for plane in PLANES}
+    seen_mm = {plane: slice_size_mm(box, voxel_size_mm, plane) for plane in PLANES}
     inches_per_mm = _CELL_IN / max(max(size) for size in seen_mm.values())
     width_in = inches_per_mm * max(size[0] for size in seen_mm.values())
     heights_in = {plane: inches_per_mm * size[1] for plane, size in seen_mm.items()}
@@ -96,8 +107,8 @@ def contact_sheet(
     """Draw many cases on one sheet: one row per case, one column per sequence, axial; an absent sequence is a box that says so.
 
     Args:
-        cases: case id -> its images (RAS, one shape), its mask in radiogen's labels or None, and its voxel size, mm. Of more than 200 cases the
-            first 200 are drawn, and the sheet says so.
+        cases: case id -> its images (RAS, one shape), its mask in radiogen's labels or None, and its voxel size, mm. Of more than 100 cases the
+            first 100 are drawn, and the sheet says so.
         title: written on top.
 
     Returns:
@@ -135,146 +146,16 @@ def contact_sheet(
     return figure
 
 
-def slices_to_show(images: Mapping[str, Volume], labels: LabelVolume | None) -> tuple[int, int, int]:
-    """Return the sagittal, coronal and axial slice number to show: where the tumour is largest, or the middle of the head without one.
-
-    Args:
-        images: RAS intensities of one shape.
-        labels: mask in radiogen's labels, or None.
-
-    Example:
-        >>> labels = np.zeros((5, 6, 7), dtype=np.uint8)
-        >>> labels[1:3, 4, 5] = 2
-        >>> slices_to_show({"t1c": np.ones((5, 6, 7), dtype=np.float32)}, labels)
-        (1, 4, 5)
-    """
-    shown = labels > 0 if labels is not None and labels.any() else None
-    if shown is not None:
-        areas = [shown.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
-        return int(areas[0].argmax()), int(areas[1].argmax()), int(areas[2].argmax())
-    spans = _spans(foreground(next(iter(images.values()))))
-    return (spans[0][0] + spans[0][1]) // 2, (spans[1][0] + spans[1][1]) // 2, (spans[2][0] + spans[2][1]) // 2
-
-
-def foreground(image: Volume) -> Mask:
-    """Return where an image holds head rather than air: off its background value, and above a tenth of its range where air is noisy.
-
-    Args:
-        image: RAS intensities, with or without skull, in any unit (negative values are normal after z-scoring).
-    """
-    corners = image[:: max(image.shape[0] - 1, 1), :: max(image.shape[1] - 1, 1), :: max(image.shape[2] - 1, 1)]
-    away = image != np.median(corners)
-    if away.mean() > 0.7:  # no constant background: neither skull-stripped nor cleaned
-        low, high = np.percentile(image, [1.0, 99.0])
-        away = image > low + 0.1 * (high - low)
-    return away if away.any() else np.ones_like(away)
-
-
-def intensity_window(image: Volume) -> tuple[float, float]:
-    """Return the intensities shown as black and white: the 1st and 99th percentile of the foreground.
-
-    Args:
-        image: RAS intensities.
-    """
-    low, high = np.percentile(image[foreground(image)], [1.0, 99.0])
-    return float(low), float(high if high > low else low + 1.0)
-
-
-def head_box(
-    images: Mapping[str, Volume], labels: LabelVolume | None, voxel_size_mm: VoxelSize
-) -> tuple[slice, slice, slice]:
-    """Return the part of the volume that holds head or tumour in any sequence, with a margin of 4 mm.
-
-    Args:
-        images: RAS intensities of one shape.
-        labels: mask in radiogen's labels, or None.
-        voxel_size_mm: voxel size along the RAS axes, mm.
-    """
-    held = np.logical_or.reduce([foreground(image) for image in images.values()])
-    if labels is not None:
-        held |= labels > 0
-    slices = []
-    for (first, last), size, count in zip(_spans(held), voxel_size_mm, held.shape, strict=True):
-        margin = round(_MARGIN_MM / size)
-        slices.append(slice(max(first - margin, 0), min(last + margin + 1, count)))
-    return slices[0], slices[1], slices[2]
-
-
-def plane_slice(volume: Shaped[np.ndarray, "i j k"], plane: str, index: int) -> Shaped[np.ndarray, "rows columns"]:
-    """Return one slice as it is looked at: superior or anterior on top; the patient's right, or the front of the head, on the left.
-
-    Args:
-        volume: RAS data.
-        plane: a key of `PLANES`.
-        index: slice number along the plane's axis.
-
-    Example:
-        >>> volume = np.zeros((2, 3, 4), dtype=np.uint8)
-        >>> volume[1, 2, 0] = 9  # right, front
-        >>> plane_slice(volume, "axial", 0).tolist()
-        [[9, 0], [0, 0], [0, 0]]
-    """
-    return np.take(volume, index, axis=PLANES[plane])[::-1, ::-1].T
-
-
-def outline(
-    mask: Bool[np.ndarray, "rows columns"], pixel_mm: tuple[float, float]
-) -> Float[np.ndarray, "segments 2 2"]:
-    """Return the pixel edges between inside and outside, as line segments (x, y), mm from the upper left corner.
-
-    Args:
-        mask: one region in a slice.
-        pixel_mm: width and height of a pixel, mm.
-
-    Example:
-        >>> len(outline(np.array([[True, True]]), (1.0, 1.0)))  # two on top, two below, one at each end
-        6
-    """
-    padded = np.pad(mask, 1).astype(np.int8)
-    rows, columns = np.nonzero(np.diff(padded[1:-1], axis=1))
-    upright = np.stack([np.stack([columns, rows], 1), np.stack([columns, rows + 1], 1)], 1)
-    rows, columns = np.nonzero(np.diff(padded[:, 1:-1], axis=0))
-    level = np.stack([np.stack([columns, rows], 1), np.stack([columns + 1, rows], 1)], 1)
-    return np.concatenate([upright, level]).astype(float) * np.array(pixel_mm)
-
-
-def regions_present(masks: list[LabelVolume | None]) -> list[str]:
-    """Return which of `wt tc et rc` occur in any of the masks (rc: resection cavity).
-
-    Args:
-        masks: label volumes in radiogen's labels; None are passed over.
-    """
-    labels: set[int] = set()
-    for mask in masks:
-        if mask is not None:
-            labels |= set(np.unique(mask).tolist())
-    found = np.array(sorted(labels), dtype=np.uint8).reshape(-1, 1, 1)
-    return [name for name, inside in _regions(found).items() if inside.any()]
-
-
-def _regions(labels: LabelVolume) -> dict[str, Mask]:
-    return {**region_masks(labels), "rc": labels == RC}
-
-
 def _ordered(images: Mapping[str, Volume]) -> list[str]:
     shapes = {name: image.shape for name, image in images.items()}
     if len(set(shapes.values())) != 1:
         problems = [f"{name}: {'x'.join(map(str, shape))} voxels" for name, shape in shapes.items()]
-        raise GeometryError("A picture needs sequences on the same voxels, at least one:", problems=problems, hint="Co-register them first.")
+        raise GeometryError(
+            "A picture needs sequences on the same voxels, at least one:",
+            problems=problems,
+            hint="Co-register them first.",
+        )
     return [*(name for name in SEQUENCES if name in images), *sorted(set(images) - set(SEQUENCES))]
-
-
-def _spans(mask: Mask) -> list[tuple[int, int]]:
-    spans = []
-    for axis in range(3):
-        filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        spans.append((int(filled[0]), int(filled[-1])))
-    return spans
-
-
-def _size_mm(box: tuple[slice, slice, slice], voxel_size_mm: VoxelSize, plane: str) -> tuple[float, float]:
-    across, up = _AXES_SEEN[plane]
-    return tuple((box[axis].stop - box[axis].start) * voxel_size_mm[axis] for axis in (across, up))  # type: ignore[return-value]
 
 
 def _add_axes(figure: Figure, corner_in: tuple[float, float], size_in: tuple[float, float]) -> Axes:
@@ -295,17 +176,19 @@ def _draw_slice(
     voxel_size_mm: VoxelSize,
     box: tuple[slice, slice, slice],
 ) -> None:
-    width_mm, height_mm = _size_mm(box, voxel_size_mm, plane)
+    width_mm, height_mm = slice_size_mm(box, voxel_size_mm, plane)
+    scale = min(1.0, axes.bbox.width / PICTURE_DPI / _CELL_IN)
     low, high = intensity_window(image)
     position = index - box[PLANES[plane]].start
     pixels = plane_slice(image[box], plane, position)
     axes.imshow(pixels, cmap="gray", vmin=low, vmax=high, extent=(0, width_mm, height_mm, 0), aspect="equal")
     if labels is not None:
-        across, up = _AXES_SEEN[plane]
+        across, up = AXES_SEEN[plane]
         pixel_mm = (voxel_size_mm[across], voxel_size_mm[up])
-        for name, region in _regions(labels[box]).items():
+        for name, region in labelled_regions(labels[box]).items():
             segments = outline(plane_slice(region, plane, position), pixel_mm)
-            lines = LineCollection(segments, colors=_colour(name), linewidths=_LINE_WIDTHS.get(name, 1.1), capstyle="projecting")
+            width = scale * _LINE_WIDTHS.get(name, 1.1)
+            lines = LineCollection(list(segments), colors=_colour(name), linewidths=width, capstyle="projecting")
             axes.add_collection(lines, autolim=False)
     first, last = _EDGES[plane]
     axes.text(0.02, 0.98, first, transform=axes.transAxes, fontsize=8, color=DARK_QUIET, ha="left", va="top")
@@ -326,7 +209,9 @@ def _draw_cell(
 
 def _name_column(axes: Axes, name: str) -> None:
     words = SEQUENCE_WORDS.get(name)
-    axes.set_title(name if words is None else f"{name}  ({words})", fontsize=8.5, color=DARK_INK, pad=4, parse_math=False)
+    axes.set_title(
+        name if words is None else f"{name}  ({words})", fontsize=8.5, color=DARK_INK, pad=4, parse_math=False
+    )
 
 
 def _name_plane(figure: Figure, words: str, right_in: float, middle_in: float) -> None:
@@ -352,17 +237,33 @@ def _scale_bar(axes: Axes) -> None:
 
 def _title_and_legend(figure: Figure, title: str, regions: list[str]) -> None:
     height = figure.get_figheight()
-    figure.text(_SIDE_IN / figure.get_figwidth(), 1 - 0.12 / height, title, fontsize=11, color=DARK_INK, va="top", parse_math=False)
+    size = min(11.0, 72 * (figure.get_figwidth() - 2 * _SIDE_IN) / (0.62 * max(len(title), 1)))
+    figure.text(
+        _SIDE_IN / figure.get_figwidth(),
+        1 - 0.12 / height,
+        title,
+        fontsize=size,
+        color=DARK_INK,
+        va="top",
+        parse_math=False,
+    )
     foot = 0.13 / height
-    figure.text(1 - 0.08 / figure.get_figwidth(), foot, _CONVENTION, fontsize=7.5, color=DARK_QUIET, ha="right", va="center")
-    handles = [Line2D([], [], color=_colour(name), linewidth=2, label=REGION_WORDS.get(name, "resection cavity")) for name in regions]
+    figure.text(
+        1 - 0.08 / figure.get_figwidth(), foot, _CONVENTION, fontsize=7.5, color=DARK_QUIET, ha="right", va="center"
+    )
+    handles = [
+        Line2D([], [], color=_colour(name), linewidth=2, label=REGION_WORDS.get(name, "resection cavity"))
+        for name in regions
+    ]
     if handles:
         figure.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(_SIDE_IN / figure.get_figwidth(), 1 - 0.3 / height), ncols=len(handles),
             frameon=False, fontsize=7.5, labelcolor=DARK_INK, borderpad=0, borderaxespad=0, handlelength=1.4, columnspacing=1.2,
         )  # fmt: skip
     else:
-        figure.text(_SIDE_IN / figure.get_figwidth(), 1 - 0.36 / height, "no mask", fontsize=7.5, color=DARK_QUIET, va="center")
+        figure.text(
+            _SIDE_IN / figure.get_figwidth(), 1 - 0.36 / height, "no mask", fontsize=7.5, color=DARK_QUIET, va="center"
+        )
 
 
 def _colour(region: str) -> str:

@@ -38,6 +38,10 @@ _STATUS_SIGNS = {
     "neutral": "i",
 }
 
+_PX_PER_IN = 96
+_PHONE_READABLE_PX = 620
+"""A wider drawing is not shrunk to a phone's width, where its letters would vanish, but scrolls sideways."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -112,6 +116,7 @@ class Section:
         tables: tables.
         pictures: small pictures, shown as a grid.
         boxes: verdicts.
+        large_pictures: pictures are graphs to read, not thumbnails.
         folded: closed until the reader opens it.
     """
 
@@ -121,6 +126,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     boxes: Sequence[Box] = ()
+    large_pictures: bool = False
     folded: bool = False
 
 
@@ -184,11 +190,19 @@ class _Drawn:
     def figure(self, figure: Figure) -> Markup:
         self.count += 1
         drawing, alt = figure.svg_or_png, figure.alt or figure.caption
+        width_px = round(drawing.get_figwidth() * _PX_PER_IN)
         if any(axes.images for axes in drawing.axes):
-            return Markup('<img src="{}" alt="{}">').format(data_uri(png(drawing)), alt)
-        width_px = round(drawing.get_figwidth() * 96)
-        body = inline_svg(svg(drawing), prefix=f"figure{self.count}-")
-        return Markup('<svg role="img" aria-label="{}" style="max-width:{}px"{}').format(alt, width_px, Markup(body))
+            markup = Markup('<img style="max-width:{}px" src="{}" alt="{}">').format(
+                width_px, data_uri(png(drawing)), alt
+            )
+        else:
+            body = Markup(inline_svg(svg(drawing), prefix=f"figure{self.count}-"))
+            markup = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"{}').format(alt, width_px, body)
+        if width_px <= _PHONE_READABLE_PX:
+            return markup
+        return Markup('<div class="scroll wide" tabindex="0" role="region" aria-label="{}">{}</div>').format(
+            alt, markup
+        )
 
 
 def inline_svg(text: str, *, prefix: str) -> str:
@@ -208,7 +222,9 @@ def inline_svg(text: str, *, prefix: str) -> str:
     tag = re.sub(r'\s(?:width|height|version|xmlns(?::\w+)?)="[^"]*"', "", tag)
     body = text[end_of_tag:].strip()
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)  # it would style the whole page; page.css has its two rules
+    body = re.sub(
+        r"<style.*?</style>", "", body, flags=re.DOTALL
+    )  # it would style the whole page; page.css has its two rules
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)  # matplotlib repeats every text as a comment
     body = re.sub(r'\bid="', f'id="{prefix}', body)
     body = body.replace('href="#', f'href="#{prefix}').replace("url(#", f"url(#{prefix}")
@@ -231,7 +247,11 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"cell": _cell, "anchor": _anchor, "address": _address, "data_uri": data_uri, "rows": _rows}
-    environment.globals |= {"word_of": _word_of, "sign_of": _sign_of, "is_mapping": lambda value: isinstance(value, Mapping)}
+    environment.globals |= {
+        "word_of": _word_of,
+        "sign_of": _sign_of,
+        "is_mapping": lambda value: isinstance(value, Mapping),
+    }
     return environment
 
 
@@ -248,12 +268,14 @@ def _anchor(title: str) -> str:
 
 
 def _address(link: str) -> str:
-    return quote(link, safe="/#")
+    return quote(link, safe="/")
 
 
 def _rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     table = frame.reset_index() if frame.index.name is not None else frame
-    return [str(name) for name in table.columns], [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
+    return [str(name) for name in table.columns], [
+        [_cell(value) for value in row] for row in table.itertuples(index=False, name=None)
+    ]
 
 
 def _cell(value: Any) -> str:
@@ -270,7 +292,11 @@ def _shown(value: Any) -> Any:
         return {str(key): _shown(value[key]) for key in value}
     if isinstance(value, list | tuple):
         items = [_shown(item) for item in value]
-        return ", ".join(map(_cell, items)) if not any(isinstance(item, Mapping) for item in items) else dict(enumerate(items, 1))
+        return (
+            ", ".join(map(_cell, items))
+            if not any(isinstance(item, Mapping) for item in items)
+            else dict(enumerate(items, 1))
+        )
     if isinstance(value, str | Path) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
         return PureWindowsPath(value).name if "\\" in str(value) else PurePosixPath(value).name
     return value

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ DARK_PAPER, DARK_INK, DARK_QUIET = "#0B0D10", "#F2F4F7", "#A9B3BF"
 PICTURE_DPI = 110
 """Resolution of pictures with MR images; everything else is drawn as vectors."""
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10.0,
@@ -76,12 +77,12 @@ def new_figure(width_in: float = 6.4, height_in: float = 4.4, *, dark: bool = Fa
     )
 
 
-def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
+def quiet_axes(axes: Axes, *, grid: Literal["both", "x", "y"] = "both") -> None:
     """Take away every line of an axes that carries no information, and draw a faint grid.
 
     Args:
         axes: to change.
-        grid: `both`, `x`, `y`, or `none`.
+        grid: which lines of the grid to draw.
     """
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -90,8 +91,7 @@ def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
     axes.tick_params(labelsize=9, color=QUIET, labelcolor=INK)
     axes.xaxis.label.set_color(INK)
     axes.yaxis.label.set_color(INK)
-    if grid != "none":
-        axes.grid(visible=True, axis=grid, color=HAIR, linewidth=0.6)
+    axes.grid(visible=True, axis=grid, color=HAIR, linewidth=0.6)
     axes.set_axisbelow(True)
 
 

@@ -59,7 +59,11 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, index: int) -> None:
     months, survival = curve["time_months"].to_numpy(), curve["survival"].to_numpy()
     n, died = int(curve["at_risk"].iloc[0]), int(curve["events"].sum())
     label = f"{curve['group'].iloc[0]} (n = {n}, {died} died)"
-    axes.fill_between(months, curve["lower"], curve["upper"], step="post", color=colour, alpha=0.16, linewidth=0)
+    lower, upper = (
+        curve["lower"].ffill(),
+        curve["upper"].ffill(),
+    )  # the band reaches up to the last death, where it ends
+    axes.fill_between(months, lower, upper, step="post", color=colour, alpha=0.16, linewidth=0)
     axes.step(
         months,
         survival,
@@ -164,7 +168,7 @@ def _finish_forest(axes: Axes, terms: list[str], rows: list[dict[str, Any]]) -> 
     axes.set_xticklabels([f"{tick:g}" for tick in ticks])
     axes.set_yticks(range(len(terms)), terms)
     axes.set_xlabel("Hazard ratio (above 1: earlier death)", fontsize=9)
-    quiet_axes(axes, grid="none")
+    quiet_axes(axes, grid="x")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
 

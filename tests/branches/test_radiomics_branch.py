@@ -143,7 +143,7 @@ def test_the_cache_knows_content_and_settings(tmp_path: Path) -> None:
 
 def test_jobs_do_not_change_a_bit(tmp_path: Path) -> None:
     table = cohort(tmp_path, [write_case(tmp_path, name, seed=seed) for seed, name in enumerate("abc")])
-    settings = RadiomicsSettings(sequences=("t1c",))
+    settings = RadiomicsSettings(sequences=("t1c",), regions=("wt", "et"))
     assert extract_cohort(table, settings, jobs=2)[0].equals(extract_cohort(table, settings, jobs=1)[0])
 
 
@@ -215,7 +215,7 @@ def test_the_sidecar_knows_the_parameter_file_by_content_not_by_path(tmp_path: P
 )
 def test_a_typo_in_the_parameter_file_is_a_config_error(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "Params.yaml").write_text(text)
-    with pytest.raises(ConfigError, match="Params.yaml is not accepted") as caught:
+    with pytest.raises(ConfigError, match=r"Params\.yaml is not accepted") as caught:
         make_plan(RadiomicsSettings(params=tmp_path / "Params.yaml"))
     assert said in str(caught.value)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import radiomics
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from radiomics.glcm import RadiomicsGLCM
 

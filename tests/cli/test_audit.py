@@ -72,6 +72,19 @@ def test_same_input_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+def test_a_second_run_keeps_what_is_still_true(tmp_path: Path) -> None:
+    predictions = made(tmp_path / "theirs.csv")
+    settings = EvaluateSettings(bootstrap_resamples=200, permutations=199, crossfit_repeats=1)
+    first = run_audit(predictions, tmp_path / "out", settings)
+    written = (tmp_path / "out" / "report.html").stat().st_mtime_ns
+    assert run_audit(predictions, tmp_path / "out", settings) == first
+    assert (tmp_path / "out" / "report.html").stat().st_mtime_ns == written
+    (tmp_path / "out" / "report.html").unlink()
+    other = run_audit(predictions, tmp_path / "out", settings.model_copy(update={"seed": 1}))
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert other["auc_ci"] != first["auc_ci"]
+
+
 def test_columns_named_on_the_command_line(tmp_path: Path) -> None:
     table = pd.read_csv(made(tmp_path / "theirs.csv"))
     table.columns = ["k", "t", "s", "w"]

@@ -47,7 +47,7 @@ def test_same_bytes_again_and_nothing_is_redone(cohort: Path, tmp_path: Path) ->
         path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()
     }
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
-    assert run(cohort, "--group-by", "idh", "-o", tmp_path / "a", "--quiet") == (0, "")
+    assert run(cohort, "--group-by", "idh", "-o", tmp_path / "a", "--quiet")[0] == 0
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
 
 

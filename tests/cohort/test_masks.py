@@ -33,7 +33,13 @@ def test_scheme_is_told_from_the_labels_present(values, scheme):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [((0, 3, 4), "mean differently"), ((0, 1, 2, 3, 4), "mean differently"), ((0,), "empty"), ((0, 5), r"labels \[5\]"), ((1, 255), "255")],
+    [
+        ((0, 3, 4), "mean differently"),
+        ((0, 1, 2, 3, 4), "mean differently"),
+        ((0,), "empty"),
+        ((0, 5), r"labels \[5\]"),
+        ((1, 255), "255"),
+    ],
 )
 def test_maps_that_say_nothing_clear_are_refused(values, message):
     with pytest.raises(ImageError, match=message):

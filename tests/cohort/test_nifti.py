@@ -17,11 +17,7 @@ from scipy.spatial.transform import Rotation
 from radiogen.cohort.nifti import Grid, read_grid, read_image, read_labels, write_image, write_labels
 from radiogen.errors import GeometryError, ImageError, OutputError
 
-ORIENTATIONS = [
-    codes
-    for order in itertools.permutations(("LR", "AP", "SI"))
-    for codes in itertools.product(*order)
-]
+ORIENTATIONS = [codes for order in itertools.permutations(("LR", "AP", "SI")) for codes in itertools.product(*order)]
 """All 48 ways to store a volume along its anatomical axes."""
 
 RAS_AFFINE = np.array([[1.5, 0, 0, -20], [0, 2.0, 0, 7], [0, 0, 3.0, -5], [0, 0, 0, 1]])
@@ -217,7 +213,9 @@ def test_labels_stored_as_rounded_floats_are_read(tmp_path):
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
-    whole = write_case(folder / "whole.nii.gz", data=np.random.default_rng(0).normal(size=(20, 20, 20)).astype(np.float32))
+    whole = write_case(
+        folder / "whole.nii.gz", data=np.random.default_rng(0).normal(size=(20, 20, 20)).astype(np.float32)
+    )
     short = folder / "short.nii.gz"
     short.write_bytes(whole.read_bytes()[:9000])
     stub = folder / "stub.nii.gz"

@@ -122,7 +122,7 @@ def test_planted_signs_are_those_of_the_field_and_overlap() -> None:
     assert 0.4 < share(mutated, "none") < 0.8
     assert 0 < share(mutated, "ring") < 0.3
     assert 0 < share(wild, "none") < 0.2
-    assert 0.25 < np.mean([one.mismatch for one in mutated]) < 0.6
+    assert 0.2 < np.mean([one.mismatch for one in mutated]) < 0.5
     assert np.mean([one.mismatch for one in wild]) < 0.05
     assert np.mean([one.roughness for one in wild]) > 1.5 * np.mean([one.roughness for one in mutated])
 

@@ -24,7 +24,9 @@ def cohort(patients: list[str], sites: list[str | None]) -> pd.DataFrame:
 
 
 def one_each(n: int, sites: str) -> tuple[pd.DataFrame, np.ndarray]:
-    return cohort([f"p{i}" for i in range(n)], [sites[i % len(sites)] for i in range(n)]), np.arange(n) // len(sites) % 2
+    return cohort([f"p{i}" for i in range(n)], [sites[i % len(sites)] for i in range(n)]), np.arange(n) // len(
+        sites
+    ) % 2
 
 
 @st.composite

@@ -35,13 +35,23 @@ def test_every_problem_is_listed_at_once(tmp_path):
     with pytest.raises(CohortError) as caught:
         read_cohort(write(tmp_path / "c.csv", text))
     problems = "\n".join(caught.value.problems)
-    for expected in ("'a' occurs 2 times", "blank case id", "cannot hold '/'", "idh is '2'", "idh is 'x'", "age is '130'", "grade is '5'", "os_days is '-1'"):
+    for expected in (
+        "'a' occurs 2 times",
+        "blank case id",
+        "cannot hold '/'",
+        "idh is '2'",
+        "idh is 'x'",
+        "age is '130'",
+        "grade is '5'",
+        "os_days is '-1'",
+    ):
         assert expected in problems
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "cannot be read"), ("Case,idh\na,1\n", "Did you mean 'case'"), ("case,idh\n", "no rows")]
+    ("text", "message"),
+    [("", "cannot be read"), ("Case,idh\na,1\n", "Rename 'Case' to 'case'"), ("case,idh\n", "no rows")],
 )
 def test_tables_that_are_no_cohort(tmp_path, text, message):
     with pytest.raises(CohortError, match=message):

@@ -224,3 +224,16 @@ def test_files_that_are_no_tables(tmp_path: Path, content: bytes | None) -> None
         path.write_bytes(content)
     with pytest.raises(CohortError):
         read_predictions(path)
+
+
+def test_follow_up_scans_are_recognised_by_public_ids() -> None:
+    table = pd.DataFrame(
+        {
+            "id": ["UCSF-PDGM-0429", "UCSF-PDGM-0429_FU003d", "a-1", "a-01"],
+            "label": [1, 1, 0, 0],
+            "score": [0.9, 0.8, 0.1, 0.2],
+        }
+    )
+    tidy = check_predictions(table)
+    assert tidy.set_index("case")["patient"].nunique() == 3
+    assert "1 case(s) are recognised" in tidy.attrs["notes"][0]

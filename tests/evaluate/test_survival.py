@@ -246,10 +246,13 @@ def test_changing_a_score_cannot_move_the_threshold_of_its_own_fold() -> None:
     scores = predictions(table, repeats=1)
     before = group_by_model(table, scores, SurvivalSettings(group_by="model")).labels
     fold = scores["split"] == "fold0"
-    changed = scores.assign(y_prob=scores["y_prob"].where(~(fold & (scores["y_prob"] > 0.5)), 0.99))
+    raised = fold & (scores["y_prob"] > 0.5)
+    changed = scores.assign(y_prob=scores["y_prob"].where(~raised, 0.99))
     after = group_by_model(table, changed, SurvivalSettings(group_by="model")).labels
-    in_fold = scores.loc[fold, "case"]
-    assert (before.loc[in_fold] == after.loc[in_fold]).all()
+    untouched = scores.loc[fold & ~raised, "case"]
+    assert raised.any()
+    assert len(untouched)
+    assert (before.loc[untouched] == after.loc[untouched]).all()
 
 
 def test_predictions_without_folds_say_so() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.evaluate.baselines import Baseline, race
 from radiogen.evaluate.verdict import Verdict, decide, hardest_baseline, verdict_sentence, weakest_stratum
 
 WINS, LOSES = {"name": "age", "delta_ci": (0.02, 0.2)}, {"name": "grade", "delta_ci": (-0.01, 0.2)}
@@ -89,6 +90,12 @@ def test_the_sentence_says_how_cases_were_held_out(split: str, n_sites: int, wor
     assert "baseline" not in text
 
 
+def test_an_interval_that_does_not_exist_is_called_unknown() -> None:
+    text = verdict_sentence(metrics(auc_ci=(float("nan"), float("nan")), strata=[]), Verdict("undetermined", "too few"))
+    assert "95% CI unknown" in text
+    assert "nan" not in text
+
+
 FAST = EvaluateSettings(bootstrap_resamples=200, permutations=199, crossfit_repeats=1, crossfit_folds=5)
 
 
@@ -119,17 +126,10 @@ def test_a_model_that_sees_more_than_age_is_found() -> None:
 def test_a_model_equal_to_its_baseline_wins_at_most_at_the_nominal_rate() -> None:
     """Image score and age carry the same signal independently: the true difference is exactly zero."""
     rng = np.random.default_rng(2)
+    y = np.repeat([0, 1], 50)
     wins = 0
     for _ in range(200):
-        y = np.repeat([0, 1], 50)
         age, score = rng.normal(size=(2, 100)) + 1.2 * y
-        table = pd.DataFrame(
-            {
-                "case": [f"c{i}" for i in range(100)],
-                "y_true": y,
-                "y_prob": 1 / (1 + np.exp(-score)),
-                "age": 50 + 5 * age,
-            }
-        )
-        wins += evaluate_predictions(table, None, FAST).metrics["verdict"] == "beats-baselines"
+        rows = race(y, score, [Baseline("age", age, "its rank")], np.arange(100), FAST, rng)
+        wins += decide(50, 50, (0.6, 0.9), 0.005, rows).name == "beats-baselines"
     assert wins <= 12  # 2.5 % expected (5); 12 is its 99.8th percentile

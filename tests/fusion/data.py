@@ -19,7 +19,9 @@ def made_up(
     idh = (np.arange(n) // len(sites) % 2).astype(float)
     radiomics = pd.DataFrame(rng.normal(size=(n, noise)), index=cases, columns=[f"noise_{i}" for i in range(noise)])
     radiomics["signal"] = rng.normal(size=n) + strength * idh
-    clinical = pd.DataFrame({"age": rng.normal(55, 12, n), "sex_male": rng.integers(0, 2, n).astype(float)}, index=cases)
+    clinical = pd.DataFrame(
+        {"age": rng.normal(55, 12, n), "sex_male": rng.integers(0, 2, n).astype(float)}, index=cases
+    )
     cohort = pd.DataFrame(
         {
             "patient": cases,

@@ -22,7 +22,10 @@ def test_labels_ids_and_diagnostics_are_never_features(name: str) -> None:
     assert name in notes[0]
 
 
-@pytest.mark.parametrize("name", ["original_shape_Elongation", "age", "t2f_et_wavelet-LLH_gldm_LowGrayLevelEmphasis", "7", "has_radiomics", "wt_ml"])
+@pytest.mark.parametrize(
+    "name",
+    ["original_shape_Elongation", "age", "t2f_et_wavelet-LLH_gldm_LowGrayLevelEmphasis", "7", "has_radiomics", "wt_ml"],
+)
 def test_ordinary_features_stay(name: str) -> None:
     assert usable_columns(pd.DataFrame({name: [0.0, 1.0]}))[0].columns.tolist() == [name]
 
@@ -58,7 +61,9 @@ def test_case_without_a_branch_keeps_nan_and_is_flagged() -> None:
 
 
 def test_equal_names_get_their_branch_in_front() -> None:
-    joined, branch_of = join_branches({"a": pd.DataFrame({"x": [1.0]}, index=["p"]), "b": pd.DataFrame({"x": [2.0], "z": [3.0]}, index=["p"])}, ["p"])
+    joined, branch_of = join_branches(
+        {"a": pd.DataFrame({"x": [1.0]}, index=["p"]), "b": pd.DataFrame({"x": [2.0], "z": [3.0]}, index=["p"])}, ["p"]
+    )
     assert joined.iloc[0].to_dict() == {"a_x": 1.0, "b_x": 2.0, "z": 3.0}
     assert branch_of == {"a_x": "a", "b_x": "b", "z": "b"}
 
@@ -112,5 +117,7 @@ def test_problems_are_told_with_examples() -> None:
         fusion_table({"a": pd.concat([features["clinical"], features["clinical"].iloc[:1]])}, cohort, "idh")
     with pytest.raises(InputError, match=r"No case is in both.*case-000"):
         fusion_table({"a": features["clinical"].add_prefix("x").set_axis([f"q{i}" for i in range(20)])}, cohort, "idh")
+    with pytest.raises(InputError, match="None of the 20 cases with features has a known codeletion label"):
+        fusion_table(features, cohort, "codeletion")
     with pytest.raises(InputError, match="No column"):
         fusion_table({"a": pd.DataFrame({"IDH": 1.0}, index=cohort.index)}, cohort, "idh")

@@ -89,10 +89,15 @@ def test_patients_stay_together_in_the_inner_folds() -> None:
     rng = np.random.default_rng(0)
     half = pd.DataFrame(rng.normal(size=(40, 60))).add_prefix("f")
     y = rng.permutation(np.arange(40) % 2)
-    X, Y, patient = pd.concat([half, half], ignore_index=True), np.r_[y, y], np.r_[np.arange(40), np.arange(40)].astype(str)
+    X, Y, patient = (
+        pd.concat([half, half], ignore_index=True),
+        np.r_[y, y],
+        np.r_[np.arange(40), np.arange(40)].astype(str),
+    )
     together = FusedClassifier.from_settings(FAST, 0).fit(X, Y, patient).choices_["elastic-net"]["inner_log_loss"]
     apart = FusedClassifier.from_settings(FAST, 0).fit(X, Y).choices_["elastic-net"]["inner_log_loss"]
-    assert apart < 0.5 < 0.65 < together
+    assert together > 0.65  # a coin has 0.693
+    assert apart < together - 0.1
 
 
 def test_few_cases_use_fewer_inner_folds() -> None:
@@ -103,7 +108,9 @@ def test_few_cases_use_fewer_inner_folds() -> None:
 
 
 @pytest.mark.parametrize("family", [ElasticNetFamily(), XgboostFamily(), RandomForestFamily()])
-def test_a_candidates_score_is_that_of_its_own_fit(family: ElasticNetFamily | XgboostFamily | RandomForestFamily) -> None:
+def test_a_candidates_score_is_that_of_its_own_fit(
+    family: ElasticNetFamily | XgboostFamily | RandomForestFamily,
+) -> None:
     X, y = planted(60)
     values = X.to_numpy()
     scored = family.score(values[:40], y[:40], values[40:], seed=0)

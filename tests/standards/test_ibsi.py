@@ -1,7 +1,7 @@
-"""The Image Biomarker Standardisation Initiative's digital phantom: 88 features that must have its reference value.
+"""The Image Biomarker Standardisation Initiative's digital phantom: 99 features that must have its reference value.
 
-Source: Zwanenburg et al., Radiology 2020;295:328; reference manual arXiv:1612.07003. Texture: 3-D, averaged over directions, distance 1, intensities used
-as grey levels. The reference table is read from the data folder; it gives three significant digits, and a tolerance where the consensus needed one.
+Source: Zwanenburg et al., Radiology 2020;295:328; reference manual arXiv:1612.07003. Texture: 3-D, averaged over directions, distance 1, intensities
+used as grey levels. The reference table is read from the data folder; it gives three significant digits, and a tolerance where consensus needed one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""`radiogen segment`: tumour masks for a cohort, a folder or one case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("segment", epilog="Example: radiogen segment cohort.csv -o study --jobs 2")(reports_errors(segment))
+
+
+def segment(
+    cases: Annotated[Path, typer.Argument(help="A cohort table, or a folder of NIfTI files: one case or many.")],
+    output: Output,
+    method: Annotated[str | None, typer.Option("--method", help="Registered method; see `radiogen info`.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Safetensors file of a network, with its card beside it.")
+    ] = None,
+    given_masks: Annotated[
+        str | None, typer.Option("--given-masks", help="use: keep masks that the cohort brings; ignore: make our own.")
+    ] = None,
+    tta: Annotated[
+        bool | None, typer.Option("--tta/--no-tta", help="Average a network over mirror images; eight times the work.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    config: Config = None,
+    jobs: Jobs = 1,
+    dask: Annotated[
+        str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make tumour masks on each case's own grid, with volumes and a picture per case."""
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.cohort.build import read_cohort_or_folder
+    from radiogen.cohort.table import write_cohort
+    from radiogen.config.segment import SegmentSettings
+    from radiogen.pipeline.segment import run_segment
+
+    overrides = {
+        "method": method,
+        "weights": str(weights) if weights else None,
+        "given_masks": given_masks,
+        "tta": tta,
+        "device": device,
+    }
+    settings = SegmentSettings.read(config, **overrides)
+    outcome = run_segment(read_cohort_or_folder(cases), output, settings, jobs=jobs, dask=dask, progress=progress)
+    write_cohort(outcome.cohort, output / "cohort.csv")
+    for case, row in outcome.volumes.iterrows():
+        typer.echo(
+            f"{case}: whole tumour {row['wt_ml']:.1f} ml, core {row['tc_ml']:.1f} ml, enhancing {row['et_ml']:.1f} ml ({row['method']})"
+        )
+    fail_if_incomplete(len({failure.case for failure in outcome.failures}), output / "failed.csv")

@@ -1,0 +1,168 @@
+"""Masks for a cohort: one file and one sidecar per case, skipped where they are still true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radiogen.cohort.case import CaseImages, read_case, read_case_mask
+from radiogen.cohort.masks import region_volumes_ml
+from radiogen.cohort.nifti import write_labels
+from radiogen.cohort.table import present_sequences
+from radiogen.config.segment import SegmentSettings
+from radiogen.errors import CaseError
+from radiogen.run.executor import run_cases
+from radiogen.run.provenance import Provenance, hash_inputs, read_sidecar
+from radiogen.run.quarantine import Failure
+from radiogen.segment.method import MethodResult, SegmentationMethod
+from radiogen.segment.names import SEGMENTATION_METHODS
+from radiogen.segment.weights import read_card
+from radiogen.types import RC
+
+STAGE = "segment"
+OWN_LABELS = "brats2023"
+"""The label scheme of every mask that radiogen writes (`cohort.masks.SCHEMES`)."""
+
+
+@dataclass(frozen=True)
+class SegmentOutcome:
+    """What segmenting a cohort gave.
+
+    Args:
+        cohort: the rows that succeeded, with `mask` and `mask_labels` set.
+        volumes: index `case`; `wt_ml, tc_ml, et_ml, method`.
+        failures: the rows that did not.
+    """
+
+    cohort: pd.DataFrame
+    volumes: pd.DataFrame
+    failures: list[Failure]
+
+
+def segment_cohort(
+    cohort: pd.DataFrame,
+    study: Path,
+    settings: SegmentSettings,
+    *,
+    jobs: int = 1,
+    dask: str | None = None,
+    progress: bool = False,
+) -> SegmentOutcome:
+    """Write `masks/<case>.nii.gz` on each case's own grid with `masks/<case>.json` beside it.
+
+    Args:
+        cohort: as `read_cohort` returns it.
+        study: output folder.
+        settings: method or weights, and what to do with given masks.
+        jobs: cases worked on at the same time.
+        dask: scheduler address of a Dask cluster to use instead.
+        progress: show a progress bar.
+
+    Raises:
+        ConfigError: the method is unknown or its settings do not fit.
+        InputError: the weights cannot be used.
+    """
+    settings = effective_settings(settings)
+    weights_hash = read_card(settings.weights).sha256 if settings.weights else ""
+    SEGMENTATION_METHODS.load(settings.method)  # an unknown name is the run's problem, not every case's
+    worker = _Worker(Path(study), settings, weights_hash)
+    rows = {str(case): row for case, row in cohort.iterrows()}
+    facts, failures = run_cases(worker, rows, stage=STAGE, jobs=jobs, dask=dask, progress=progress)
+    done = cohort.loc[list(facts)].copy()
+    done["mask"] = [str(mask_path(Path(study), case).resolve()) for case in facts]
+    done["mask_labels"] = OWN_LABELS
+    names = ["wt_ml", "tc_ml", "et_ml", "method"]
+    volumes = pd.DataFrame(
+        [{name: fact[name] for name in names} for fact in facts.values()], index=list(facts), columns=names
+    )
+    return SegmentOutcome(done, volumes.rename_axis("case"), failures)
+
+
+def effective_settings(settings: SegmentSettings) -> SegmentSettings:
+    """Return the settings with `network` as the method where weights are given."""
+    return settings.model_copy(update={"method": "network"}) if settings.weights else settings
+
+
+def mask_path(study: Path, case: str) -> Path:
+    """Return where the mask of a case stands in a study."""
+    return Path(study) / "masks" / f"{case}.nii.gz"
+
+
+@dataclass(frozen=True)
+class _Worker:
+    study: Path
+    settings: SegmentSettings
+    weights_hash: str
+
+    def __call__(self, case: str, row: pd.Series) -> dict[str, Any]:
+        """Make or keep the mask of one case and return the facts of its sidecar."""
+        given = self.settings.given_masks == "use" and isinstance(row.get("mask"), str)
+        out = mask_path(self.study, case)
+        provenance = self._provenance(row, given)
+        if provenance.is_current([out]):
+            return read_sidecar(out)
+        images = read_case(row)
+        description, result = self._given(row, images) if given else self._made(images)
+        self._check(result, given)
+        write_labels(out, result.labels, images.grid)
+        volumes = {name: round(value, 4) for name, value in region_volumes_ml(result.labels, images.grid).items()}
+        facts = {
+            "case": case,
+            **volumes,
+            **description,
+            "labels": {
+                "1": "necrotic or non-enhancing core",
+                "2": "oedema or infiltration",
+                "3": "enhancing tumour",
+                "4": "resection cavity",
+            },
+            "sequences_used": result.sequences_used,
+            "sequences_missing": images.missing,
+            "notes": result.notes,
+        }
+        provenance.record([out], **facts)
+        return facts
+
+    def _provenance(self, row: pd.Series, given: bool) -> Provenance:
+        inputs: dict[str, str | Path | None] = dict(present_sequences(row))
+        settings: dict[str, Any]
+        if given:
+            inputs["mask"] = row["mask"]
+            settings = {"method": "given", "mask_labels": row.get("mask_labels") or "auto"}
+        else:
+            settings = self.settings.model_dump(mode="json", exclude={"weights", "given_masks"})
+        hashes = hash_inputs(inputs)
+        if self.weights_hash and not given:
+            hashes["weights"] = self.weights_hash
+        return Provenance(STAGE, settings, hashes)
+
+    def _given(self, row: pd.Series, images: CaseImages) -> tuple[dict[str, str], MethodResult]:
+        labels = read_case_mask(row, images.grid)
+        present = set(np.unique(labels).tolist())
+        notes = []
+        if present <= {0, 2}:
+            notes.append(
+                "The given mask marks the whole tumour only; core and enhancing tumour are unknown, not absent."
+            )
+        return {"method": "given"}, MethodResult(labels, [], notes)
+
+    def _made(self, images: CaseImages) -> tuple[dict[str, str], MethodResult]:
+        method = _method(self.settings)
+        return method.description, method(images)
+
+    def _check(self, result: MethodResult, given: bool) -> None:
+        if not ((result.labels > 0) & (result.labels != RC)).any():
+            what = "The given mask holds no tumour." if given else "No tumour was found: the mask would be empty."
+            raise CaseError(what, hint="Look at the case; give a mask in the column 'mask', or leave the case out.")
+
+
+@lru_cache(maxsize=2)
+def _method(settings: SegmentSettings) -> SegmentationMethod:
+    """Return the method, made once per process: a network is loaded once, not once per case."""
+    method: SegmentationMethod = SEGMENTATION_METHODS.load(settings.method)(settings)
+    return method

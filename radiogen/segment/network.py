@@ -1,0 +1,230 @@
+"""A trained network as a segmentation method: normalise, crop, infer, threshold, put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+import cc3d
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from monai.inferers import sliding_window_inference
+from torch.nn import functional
+
+from radiogen.cohort.case import CaseImages
+from radiogen.config.segment import SegmentSettings
+from radiogen.errors import CaseError, ConfigError
+from radiogen.segment.method import MethodResult
+from radiogen.segment.weights import load_network
+from radiogen.types import ED, ET, NCR, LabelVolume, Mask, Volume
+
+Channels = Float32[torch.Tensor, "c i j k"]
+
+
+class NetworkMethod:
+    """Segment with the network of a weights file.
+
+    Args:
+        settings: `weights` names the file; device, precision, window and mirror averaging are its own.
+
+    Raises:
+        ConfigError: no weights are given, or the device is not there.
+        InputError: the weights cannot be used.
+    """
+
+    def __init__(self, settings: SegmentSettings) -> None:
+        if settings.weights is None:
+            raise ConfigError("The method 'network' needs weights.", hint="Give them with --weights FILE.safetensors.")
+        self.settings = settings
+        self.network, self.card = load_network(settings.weights)
+        self.device = choose_device(settings.device)
+        self.dtype = choose_precision(settings.precision, self.device)
+        # Blocked convolutions of the CPU and tensor cores both want the channels last.
+        self.network = self.network.to(self.device, memory_format=torch.channels_last_3d)
+
+    @property
+    def description(self) -> dict[str, str]:
+        """Return name, device, precision and hash of what is used."""
+        return {
+            "method": f"network:{self.card.name}",
+            "device": str(self.device),
+            "precision": str(self.dtype).removeprefix("torch."),
+            "weights_sha256": self.card.sha256,
+        }
+
+    def __call__(self, case: CaseImages) -> MethodResult:
+        """Return the labels of one case.
+
+        Raises:
+            CaseError: the case has none of the sequences that the network knows.
+        """
+        used = [name for name in self.card.sequences if name in case.images]
+        if not used:
+            raise CaseError(
+                f"The case has none of the sequences of these weights ({', '.join(self.card.sequences)}).",
+                hint="Use other weights or another method.",
+            )
+        foregrounds = {name: foreground(case.images[name]) for name in used}
+        box = bounding_box(np.logical_or.reduce(list(foregrounds.values())))
+        channels = self._input(case, foregrounds, box)
+        probability = self._infer(channels, tuple(int(side.stop - side.start) for side in box))
+        labels = np.zeros(case.images[used[0]].shape, dtype=np.uint8)
+        labels[box] = regions_to_labels(dict(zip(self.card.outputs, probability, strict=True)), self.card.thresholds)
+        voxel_ml = float(np.prod(case.grid.voxel_size_mm)) / 1000
+        labels = without_small_components(labels, self.settings.smallest_ml / voxel_ml)
+        notes = [f"{name} is missing; its channel was left empty." for name in self.card.sequences if name not in used]
+        return MethodResult(labels, used, notes)
+
+    def _input(self, case: CaseImages, foregrounds: Mapping[str, Mask], box: tuple[slice, ...]) -> Channels:
+        """Return the z-scored crop at the network's spacing; missing sequences are zero, like the background."""
+        size_mm = case.grid.voxel_size_mm
+        shape = [
+            max(1, round((side.stop - side.start) * mm / self.card.spacing_mm))
+            for side, mm in zip(box, size_mm, strict=True)
+        ]
+        stack = torch.zeros((len(self.card.sequences), *shape))
+        for channel, name in enumerate(self.card.sequences):
+            if name in foregrounds:
+                crop = torch.from_numpy(zscore(case.images[name], foregrounds[name])[box])
+                stack[channel] = _resize(crop[None], shape)[0]
+        return stack
+
+    def _infer(self, channels: Channels, shape: tuple[int, ...]) -> Float[np.ndarray, "r i j k"]:
+        flips = list(product((False, True), repeat=3)) if self.settings.tta else [(False, False, False)]
+        total: torch.Tensor | None = None
+        for flip in flips:
+            axes = [axis + 1 for axis, mirrored in enumerate(flip) if mirrored]
+            one = self._forward(channels.flip(axes) if axes else channels)
+            one = one.flip(axes) if axes else one
+            total = one if total is None else total + one
+        if total is None:  # unreachable: there is always at least the unmirrored pass
+            raise ConfigError("No pass was made.")
+        return _resize(total / len(flips), list(shape)).numpy()
+
+    @torch.inference_mode()
+    def _forward(self, channels: Channels) -> torch.Tensor:
+        size = list(channels.shape[1:])
+        padded = [-(-side // self.card.multiple) * self.card.multiple for side in size]
+        pads = [
+            amount for side, whole in zip(reversed(size), reversed(padded), strict=True) for amount in (0, whole - side)
+        ]
+        batch = functional.pad(channels, pads)[None].to(self.device, memory_format=torch.channels_last_3d)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            window = self._window(padded)
+            if window is None:
+                logits = self.network(batch)
+            else:
+                logits = sliding_window_inference(
+                    batch, window, 1, self.network, overlap=self.settings.window_overlap, mode="gaussian"
+                )
+        return torch.sigmoid(logits[0].float().cpu())[:, : size[0], : size[1], : size[2]]
+
+    def _window(self, shape: list[int]) -> tuple[int, int, int] | None:
+        if self.card.window is not None:
+            return self.card.window
+        if self.settings.window == "sliding":
+            return self.settings.window_size
+        if self.settings.window == "auto" and int(np.prod(shape)) > self.settings.window_voxels:
+            return self.settings.window_size
+        return None
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device of a name; `auto` takes cuda, then mps, then the CPU.
+
+    Raises:
+        ConfigError: the device is not known or not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    # torch raises AssertionError for a build without the device's support.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"The device '{name}' cannot be used: {str(error).splitlines()[0]}", hint="Use --device auto."
+        ) from error
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the arithmetic: as named, or bfloat16 where the device computes it in hardware."""
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and _cpu_capabilities().get("avx512_bf16", False):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_capabilities() -> dict[str, bool]:
+    query = getattr(torch.cpu, "get_capabilities", dict)  # torch before 2.10 cannot say; float32 is right everywhere
+    return query()
+
+
+def foreground(image: Volume) -> Mask:
+    """Return the voxels that differ from the background, whose value the corners hold.
+
+    Works for raw scans (dark noise around the head), skull-stripped ones (exactly zero) and z-normalised ones (negative values in the brain).
+    """
+    far = np.array(image.shape) - 1
+    corners = [image[tuple(far * np.array(corner))] for corner in product((0, 1), repeat=3)]
+    low, high = np.percentile(image, [0.5, 99.5])
+    found = np.abs(image - np.median(corners)) > 0.02 * max(float(high - low), 1e-12)
+    return found if found.any() else np.ones(image.shape, dtype=bool)
+
+
+def zscore(image: Volume, inside: Mask) -> Volume:
+    """Return the image with mean 0 and standard deviation 1 inside, and 0 outside."""
+    values = image[inside]
+    deviation = float(values.std())
+    return np.where(inside, (image - values.mean()) / (deviation if deviation > 0 else 1.0), 0).astype(np.float32)
+
+
+def bounding_box(mask: Mask) -> tuple[slice, slice, slice]:
+    """Return the smallest box around a mask that is not empty."""
+    sides = []
+    for axis in range(3):
+        filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return sides[0], sides[1], sides[2]
+
+
+def regions_to_labels(probability: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> LabelVolume:
+    """Return labels from region probabilities: enhancing wins over core, core over whole tumour.
+
+    Args:
+        probability: region -> probability, canonical; absent regions stay empty.
+        thresholds: region -> threshold; 0.5 where absent.
+
+    Example:
+        >>> p = {"wt": np.array([[[0.9, 0.9, 0.9, 0.1]]]), "tc": np.array([[[0.1, 0.9, 0.1, 0.1]]]), "et": np.array([[[0.1, 0.1, 0.9, 0.2]]])}
+        >>> regions_to_labels(p, {}).tolist()
+        [[[2, 1, 3, 0]]]
+    """
+    shape = next(iter(probability.values())).shape
+    labels = np.zeros(shape, dtype=np.uint8)
+    for region, label in (("wt", ED), ("tc", NCR), ("et", ET)):
+        if region in probability:
+            labels[probability[region] > thresholds.get(region, 0.5)] = label
+    return labels
+
+
+def without_small_components(labels: LabelVolume, smallest_voxels: float) -> LabelVolume:
+    """Return labels without connected components (26-neighbourhood) of tumour below a size."""
+    if smallest_voxels <= 1:
+        return labels
+    components = cc3d.connected_components(labels > 0, connectivity=26)
+    large = np.bincount(components.ravel()) >= smallest_voxels
+    return np.where(large[components], labels, 0).astype(np.uint8)
+
+
+def _resize(channels: torch.Tensor, shape: list[int]) -> torch.Tensor:
+    if list(channels.shape[1:]) == shape:
+        return channels
+    return functional.interpolate(channels[None], size=shape, mode="trilinear", align_corners=False)[0]

@@ -1,0 +1,83 @@
+"""`radiogen classify` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from radiogen.cli.main import app
+from tests.fusion.data import made_up
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["classify", *map(str, arguments)])
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> tuple[Path, Path]:
+    features, cohort = made_up(40, noise=4, strength=3.0)
+    features["radiomics"].rename_axis("ID").to_csv(tmp_path / "radiomics.csv")
+    labels = cohort[["idh", "age", "sex"]].rename(columns={"idh": "IDH"})
+    labels["IDH"] = np.where(labels["IDH"] == 1, "mutated", "wildtype")
+    labels.rename_axis("Patient").to_csv(tmp_path / "labels.csv")
+    return tmp_path / "radiomics.csv", tmp_path / "labels.csv"
+
+
+FAST = ("--classifiers", "elastic-net", "--folds", 3, "--repeats", 1, "--quiet")
+
+
+def test_from_tables_to_verdict(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("--target", "idh", "--features", tables[0], "--labels", tables[1], "-o", tmp_path / "out", *FAST)
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["verdict"] in result.output
+    assert metrics["branches"] == ["clinical", "radiomics"]
+    assert metrics["n"] == 40
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_branches_can_be_chosen(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run("-t", "idh", "-f", tables[0], "-l", tables[1], "-o", out, "--branches", "radiomics", *FAST)
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "metrics.json").read_text())["branches"] == ["radiomics"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-t", "idhh", "-f", "RADIOMICS", "-l", "LABELS"), "Did you mean 'idh'?"),
+        (("-t", "idh"), "Nothing to learn from"),
+        (("-t", "idh", "-f", "RADIOMICS"), "needs labels"),
+        (("-t", "idh", "-f", "nowhere.csv", "-l", "LABELS"), "does not exist"),
+        (("-t", "idh", "nowhere.csv"), "does not exist"),
+        (
+            ("-t", "mgmt", "-f", "RADIOMICS", "-l", "LABELS"),
+            "None of the 40 cases with features has a known mgmt label",
+        ),
+        (
+            ("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--folds", "30"),
+            "Fewer cases than folds: the smaller class has 20",
+        ),
+        (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--sites", "both"), "sites"),
+        (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--classifiers", "forest"), "random-forest"),
+    ],
+)
+def test_bad_usage_is_one_clear_message_and_two(
+    tables: tuple[Path, Path], tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    named = {"RADIOMICS": tables[0], "LABELS": tables[1]}
+    result = run(*[named.get(argument, argument) for argument in arguments], "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_has_an_example() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "Example: radiogen classify" in result.output

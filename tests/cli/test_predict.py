@@ -1,0 +1,95 @@
+"""`radiogen predict` as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from radiogen.cli.main import app
+from radiogen.config.evaluate import EvaluateSettings
+from radiogen.pipeline.classify import run_classify
+from tests.fusion.data import FAST, made_up
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("classify")
+    features, cohort = made_up(40, noise=4, strength=3.0)
+    quick = EvaluateSettings(bootstrap_resamples=100, permutations=99)
+    run_classify(
+        {"mine": features["radiomics"], "clinical": features["clinical"]}, cohort, "idh", out, FAST, evaluate=quick
+    )
+    return out / "model"
+
+
+@pytest.fixture(scope="module")
+def clinical_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("clinical")
+    features, cohort = made_up(40)
+    quick = EvaluateSettings(bootstrap_resamples=100, permutations=99)
+    run_classify({"clinical": features["clinical"]}, cohort, "idh", out, FAST, evaluate=quick)
+    return out / "model"
+
+
+def test_new_cases_get_probabilities_and_warnings(model: Path, tmp_path: Path) -> None:
+    features, _ = made_up(10, noise=4, seed=3)
+    features["radiomics"].iloc[0] = 1e6
+    features["radiomics"].set_axis([f"new-{i}" for i in range(9)] + ["case-001"]).rename_axis("ID").to_csv(
+        tmp_path / "new.csv"
+    )
+    result = run(model, "--features", tmp_path / "new.csv", "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "10 case(s): probability of IDH mutated" in result.output
+    assert "Research use only" in result.output
+    assert "1 of 10 case(s) were in the training" in result.output
+    assert "unlike every training case" in result.output
+    assert "10 of 10 case(s) lack features (up to 2 of 7)" in result.output
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table["y_prob"].between(0, 1).all()
+    assert table["target"].unique().tolist() == ["idh"]
+
+
+def test_labels_bring_age_and_truth(model: Path, tmp_path: Path) -> None:
+    features, cohort = made_up(10, noise=4, seed=3)
+    features["radiomics"].rename_axis("case").to_csv(tmp_path / "new.csv")
+    cohort[["idh", "age", "sex"]].to_csv(tmp_path / "labels.csv")
+    result = run(model, "-f", tmp_path / "new.csv", "-l", tmp_path / "labels.csv", "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "lack features" not in result.output
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table["y_true"].tolist() == cohort["idh"].astype(int).tolist()
+
+
+def test_a_cohort_runs_the_models_own_branches(clinical_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "cohort.csv").write_text("case,age,sex\nnew-1,30,F\nnew-2,70,M\n")
+    result = run(clinical_model, tmp_path / "cohort.csv", "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "features" / "clinical.csv").is_file()
+    assert pd.read_csv(tmp_path / "out" / "predictions.csv")["missing_features"].tolist() == [0, 0]
+
+
+def test_bad_usage(model: Path, tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "out", "--quiet")
+    (tmp_path / "cohort.csv").write_text("case,age\na,30\n")
+    (tmp_path / "other.csv").write_text("case,unheard\na,30\n")
+    for arguments, words in (
+        ((tmp_path, "-f", "x.csv"), "is not a model of radiogen"),
+        ((model,), "No cases"),
+        ((model, tmp_path / "cohort.csv"), "feature tables that radiogen did not make (mine)"),
+        ((model, "-f", tmp_path / "other.csv"), "None of the model's 7 features"),
+    ):
+        result = run(*arguments, *out)
+        assert result.exit_code == 2, result.output
+        assert words in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_has_an_example() -> None:
+    assert "Example: radiogen predict" in run("--help").output

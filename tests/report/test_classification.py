@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radiogen.config.evaluate import EvaluateSettings
+from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.report.classification import write_classification_report
+from radiogen.run.provenance import RESEARCH_USE
+from tests.report.html_check import Page
+from tests.report.made_up import bare_metrics, made_up_importance, made_up_metrics, made_up_scores
+
+
+def report(path: Path, metrics: dict[str, Any], scores: pd.DataFrame | None = None, **more: Any) -> Page:
+    write_classification_report(path, metrics, made_up_scores() if scores is None else scores, **more)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_full_report_is_sound_and_leads_with_the_verdict(tmp_path: Path) -> None:
+    settings = {"evaluate": EvaluateSettings().model_dump(mode="json")}
+    page = report(
+        tmp_path / "r.html", made_up_metrics(), importance=made_up_importance(), provenance={"settings": settings}
+    )
+    assert page.problems == []
+    assert page.words.index("Beats the baselines In 80 cases the IDH model reaches AUC 0.912.") < page.words.index(
+        "The race"
+    )
+    assert RESEARCH_USE in page.words
+    for part in (
+        "0.912",
+        "0.834\u00a0to\u00a00.967",
+        "above 0.5",
+        "useful AUC (0.75)",
+        "p below 0.05",
+        "fewer than 10",
+        "too few",
+    ):
+        assert part in " ".join(page.text), part
+    assert len(page.all_of("svg")) == 2 + 1 + 2 + 2 + 1
+
+
+def test_case_and_site_names_are_escaped(tmp_path: Path) -> None:
+    page = report(tmp_path / "r.html", made_up_metrics())
+    assert not page.all_of("b")
+    assert "A<b>" in page.words
+    assert "Sites were mixed <b>." in page.words
+
+
+def test_the_least_that_can_come_is_still_a_report(tmp_path: Path) -> None:
+    scores = made_up_scores()[["y_true", "y_prob"]]
+    page = report(tmp_path / "r.html", bare_metrics(), scores)
+    assert page.problems == []
+    assert "nothing here shows that the model is more" in page.words
+    assert "could not be looked at inside strata" in page.words
+
+
+def test_an_empty_metrics_table_and_one_class_only(tmp_path: Path) -> None:
+    page = report(tmp_path / "r.html", {}, made_up_scores().query("y_true == 0"))
+    assert page.problems == []
+    assert "No verdict was reached." in page.words
+    assert "belong to one class" in page.words
+
+
+@pytest.mark.parametrize("key", sorted(set(made_up_metrics()) - {"target"}))
+def test_any_key_may_be_missing_or_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setattr(
+        "radiogen.report.page.svg", lambda figure: "<svg></svg>"
+    )  # the figures are made, only not written
+    metrics = made_up_metrics()
+    scores = made_up_scores(40)
+    del metrics[key]
+    assert report(tmp_path / "a.html", metrics, scores).problems == []
+    assert report(tmp_path / "b.html", {**metrics, key: None}, scores).problems == []
+
+
+def test_same_input_same_bytes_and_no_banner(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        report(tmp_path / f"{name}.html", made_up_metrics(), importance=made_up_importance())
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert b"SYNTHETIC DATA" not in (tmp_path / "a.html").read_bytes()
+
+
+def test_made_up_patients_are_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radiogen.report.page.svg", lambda figure: "<svg></svg>")
+    assert "SYNTHETIC DATA" in report(tmp_path / "c.html", made_up_metrics(), synthetic=True).words
+    assert "SYNTHETIC DATA" in report(tmp_path / "d.html", made_up_metrics(synthetic=True)).words
+
+
+def test_leakage_stands_before_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radiogen.report.page.svg", lambda figure: "<svg></svg>")
+    notes = ["LEAKAGE: 3 patient(s) are in several folds.", "Sites are unknown."]
+    words = report(tmp_path / "r.html", made_up_metrics(notes=notes)).words
+    assert words.index("LEAKAGE") < words.index("The race") < words.index("Sites are unknown.")
+
+
+def test_the_rule_is_printed_without_numbers_where_the_settings_are_not_known(tmp_path: Path) -> None:
+    words = report(tmp_path / "r.html", made_up_metrics()).words
+    assert "too few cases of either class" in words
+    assert "useful AUC," in words
+
+
+def test_scores_that_are_no_probabilities_get_no_calibration_curve(tmp_path: Path) -> None:
+    page = report(tmp_path / "r.html", made_up_metrics(brier=None))
+    assert "What the probabilities are worth" not in page.words
+    assert "no probabilities" in page.words
+
+
+def test_the_real_evaluation_fits_before_and_after_json(tmp_path: Path) -> None:
+    scores = made_up_scores(90, effect=0.8)
+    table = scores.reset_index().assign(target="idh", split="site=" + scores["site"].to_numpy(), repeat=0, model="m")
+    table = table[["case", "patient", "site", "target", "y_true", "y_prob", "split", "repeat", "model"]]
+    clinical = pd.DataFrame({"age": np.linspace(20, 80, 90), "grade": 2.0 + np.arange(90) % 3}, index=scores.index)
+    settings = EvaluateSettings(bootstrap_resamples=200, permutations=199)
+    found = evaluate_predictions(table, clinical, settings)
+    page = report(tmp_path / "r.html", found.metrics, found.scores)
+    assert page.problems == []
+    assert found.metrics["verdict_text"] in " ".join(page.text)
+    assert {f"over {row['name']}" for row in found.metrics["baselines"]}
+    read_back = json.loads(json.dumps(found.metrics))
+    report(tmp_path / "again.html", read_back, found.scores)
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "r.html").read_bytes()
