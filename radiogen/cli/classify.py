@@ -69,25 +69,30 @@ def classify(
     settings = ClassifySettings.read(
         config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed
     )
+    source = labels or (cohort if features else None)
+    read = read_labels(source) if source else None
     if features:
-        source = labels or cohort
-        if source is None:
+        if read is None:
             raise InputError("--features needs labels.", hint="Give --labels TABLE or a cohort.csv.")
-        inputs = from_tables(features, read_labels(source), _names(branches))
+        inputs = from_tables(features, read, _names(branches))
     elif cohort is not None:
+        radiomics = {"params": str(params)} if params else {}
         inputs = from_cohort(
-            cohort, output, _names(branches), labels=read_labels(labels) if labels else None,
-            settings={"radiomics": {"params": str(params)} if params else {}}, jobs=jobs, progress=progress,
-        )  # fmt: skip
+            cohort,
+            output,
+            _names(branches),
+            labels=read,
+            settings={"radiomics": radiomics},
+            jobs=jobs,
+            progress=progress,
+        )
     else:
         raise InputError("Nothing to learn from.", hint="Give a cohort.csv, or --features TABLE with --labels TABLE.")
     metrics = run_classify(
         inputs.features, inputs.cohort, target, output, settings,
         evaluate=EvaluateSettings(seed=settings.seed), feature_settings=inputs.settings, jobs=jobs, progress=progress,
     )  # fmt: skip
-    low, high = metrics["auc_ci"]
     typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
-    typer.echo(f"  AUC {metrics['auc']:.3f} ({low:.3f} to {high:.3f}), n={metrics['n']}, {metrics['split']}")
     typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
 

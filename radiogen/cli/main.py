@@ -40,10 +40,7 @@ def _options(
 
 
 for _name in _COMMANDS:
-    from importlib.util import find_spec
-
-    if find_spec(f"radiogen.cli.{_name}"):
-        import_module(f"radiogen.cli.{_name}").register(app)
+    import_module(f"radiogen.cli.{_name}").register(app)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,7 +51,7 @@ def run(
     values = read_yaml_mapping(config) if config else {}
     if targets is not None:
         values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
-    overrides = {
+    overrides: dict[str, dict[str, Any]] = {
         "segment": {"method": method, "weights": str(weights) if weights else None, "given_masks": given_masks},
         "radiomics": {"params": params},
     }

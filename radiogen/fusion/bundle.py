@@ -119,7 +119,9 @@ def load_model(folder: str | Path) -> ModelBundle:
             f"{folder}: {', '.join(changed)} is not the file that the card describes.",
             hint="Copy the whole folder again.",
         )
-    ranges = pd.read_csv(folder / "features.csv", index_col="feature", keep_default_na=True, dtype={"branch": str})
+    ranges = pd.read_csv(
+        folder / "features.csv", index_col="feature", dtype={"branch": str}, float_precision="round_trip"
+    )
     ranges["branch"] = ranges["branch"].fillna("")
     model = _read_skops(folder / "model.skops")
     return ModelBundle(model, Reference(ranges, float(card["most_beyond"]), float(card["most_distant"])), card)
@@ -220,6 +222,8 @@ def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series)
             hint="Make the features with the same program and settings as in training.",
         )
     complete = features.reindex(columns=names).astype(float).replace([np.inf, -np.inf], np.nan)
+    ranges = bundle.reference.ranges
+    ever_known = ranges.index[ranges["missing_share"] < 1]  # what no training case had is not missed
     strange = novelty(complete, bundle.reference)
     salt, hashes = str(bundle.card["salt"]), set(bundle.card["training_ids"])
     known = [
@@ -231,7 +235,7 @@ def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series)
             "y_prob": np.round(bundle.model.predict_proba(complete)[:, 1], 8),
             "in_training": known,
             "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
-            "missing_features": complete.isna().sum(axis=1).to_numpy(),
+            "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),
             "beyond_range": strange["beyond_range"].to_numpy(dtype=float),
         },
         index=complete.index,

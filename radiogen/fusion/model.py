@@ -90,14 +90,8 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         return float(self.choices_[name]["inner_log_loss"])
 
     def _preparation(self) -> Any:
-        return preparation(
-            ClassifySettings(
-                clip_z=self.clip_z,
-                selection=self.selection,  # type: ignore[arg-type]
-                max_correlation=self.max_correlation,
-                max_columns=self.max_columns,
-            )
-        )
+        names = ("clip_z", "selection", "max_correlation", "max_columns")
+        return preparation(ClassifySettings.parse({name: getattr(self, name) for name in names}))
 
     def _inner_probabilities(
         self, families: dict[str, Family], values: np.ndarray, y: Labels01, group: np.ndarray

@@ -15,7 +15,7 @@ import pandas as pd
 from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
-from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.evaluate.audit import Evaluation, evaluate_predictions
 from radiogen.fusion.bundle import FILES, ModelBundle, save_model, training_hashes
 from radiogen.fusion.card import model_card
 from radiogen.fusion.join import FusionTable, fusion_table
@@ -75,16 +75,10 @@ def run_classify(
     salt = table_hash(
         pd.concat([table.features, table.cohort, pd.Series(table.y, table.features.index, name="y")], axis=1)
     )
+    chosen = {"classify": settings.model_dump(mode="json"), "evaluate": evaluate.model_dump(mode="json")}
+    made = {"features": dict(feature_settings or {}), "synthetic": synthetic}
     provenance = Provenance(
-        "classify",
-        {
-            "target": target,
-            "classify": settings.model_dump(mode="json"),
-            "evaluate": evaluate.model_dump(mode="json"),
-            "features": dict(feature_settings or {}),
-            "synthetic": synthetic,
-        },
-        {"table": salt, "clinical": table_hash(clinical)},
+        "classify", {"target": target, **chosen, **made}, {"table": salt, "clinical": table_hash(clinical)}
     )
     main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
     outputs = [*main, *(out / "model" / name for name in FILES)]
@@ -94,21 +88,31 @@ def run_classify(
     nested = cross_validate(table, settings, jobs=jobs, progress=progress)
     evaluation = evaluate_predictions(nested.predictions, clinical, evaluate)
     metrics = _all_metrics(evaluation.metrics, table, nested, synthetic=synthetic)
-    write_csv(main[0], nested.predictions, index=False)
-    write_csv(main[1], nested.importance, index=False)
-    write_csv(main[2], nested.choices, index=False)
-    write_json(main[3], metrics)
+    _write_results(main, nested, metrics, evaluation, provenance)
     _write_model(out / "model", table, settings, metrics, salt, feature_settings, synthetic=synthetic)
+    provenance.record(outputs)
+    return _read_metrics(out)
+
+
+def _write_results(
+    paths: list[Path], nested: NestedResult, metrics: dict[str, Any], evaluation: Evaluation, provenance: Provenance
+) -> None:
+    write_csv(paths[0], nested.predictions, index=False)
+    write_csv(paths[1], nested.importance, index=False)
+    write_csv(paths[2], nested.choices, index=False)
+    write_json(paths[3], metrics)
     write_classification_report(
-        main[4],
+        paths[4],
         metrics,
         evaluation.scores,
         importance=nested.importance,
-        provenance=_provenance_facts(provenance),
-        synthetic=synthetic,
+        provenance={
+            "stage": provenance.stage,
+            "settings": dict(provenance.settings),
+            "inputs": dict(provenance.inputs),
+        },
+        synthetic=bool(metrics["synthetic"]),
     )
-    provenance.record(outputs)
-    return _read_metrics(out)
 
 
 def clinical_facts(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame) -> pd.DataFrame:
@@ -172,10 +176,6 @@ def _write_model(
     )
     reference = fit_reference(table.features, dict(table.branch_of))
     save_model(folder, ModelBundle(fit_all(table, settings), reference, card))
-
-
-def _provenance_facts(provenance: Provenance) -> dict[str, Any]:
-    return {"stage": provenance.stage, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
 
 
 def _read_metrics(out: Path) -> dict[str, Any]:

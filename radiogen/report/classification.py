@@ -34,6 +34,12 @@ from radiogen.report.words import (
 )
 
 _MOST_FEATURES_LISTED = 50
+_HELD_OUT = {
+    "site-held-out": "Every case was predicted by models that never saw its patient or its site.",
+    "grouped-kfold": "Every case was predicted by models that never saw its patient.",
+    "external": "The cases are named as a test set of their own.",
+    "unknown": "The table does not say whether the model had seen these cases in training; if it had, the numbers are too good.",
+}
 
 
 def write_classification_report(
@@ -116,7 +122,7 @@ def _race(metrics: Mapping[str, Any]) -> Section:
             Figure(auc_forest, f"AUC with 95 % intervals.{hollow}", alt=_race_alt(metrics, rows)),
             Figure(
                 lead_forest,
-                "The model's lead over each baseline with 95 % intervals. Blue: the model is ahead; red: it is behind; grey: no difference shown.",
+                "The model's lead over each baseline with 95 % intervals. Blue: the model is ahead; orange: it is behind; grey: no difference shown.",
                 alt="; ".join(
                     f"lead over {label(str(row['name']))} {number(row.get('delta'))}, {interval(row.get('delta_ci'))}"
                     for row in rows
@@ -171,11 +177,8 @@ def _meaning_table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Section:
-    table = numbers_table(metrics)
-    return Section(
-        "The numbers",
-        tables=[Table(table, "Every case was predicted by a model that did not see it, unless said otherwise.")],
-    )
+    split = str(metrics.get("split", "unknown"))
+    return Section("The numbers", tables=[Table(numbers_table(metrics), _HELD_OUT.get(split, _HELD_OUT["unknown"]))])
 
 
 def _strata(metrics: Mapping[str, Any]) -> Section:

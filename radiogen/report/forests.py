@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from radiogen.report.style import BLUE, INK, QUIET, VERMILLION, drawing, new_figure, quiet_axes
 from radiogen.report.words import bounds, interval, known, label, number
@@ -132,6 +133,7 @@ def forest_figure(
             tick.set_parse_math(False)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(*(limits or _limits(rows, zero)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set_xlabel(meaning)
         quiet_axes(axes, grid="x")
         axes.spines["left"].set_visible(False)

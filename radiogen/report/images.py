@@ -6,6 +6,7 @@ from the feet (axial) or from the front (coronal). In sagittal slices the front 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import islice
 
@@ -65,6 +66,7 @@ def case_picture(
         GeometryError: there is no sequence, or the sequences are not on the same voxels.
 
     Example:
+        >>> import numpy as np
         >>> brain = np.random.default_rng(0).random((12, 14, 10), dtype=np.float32)
         >>> len(case_picture({"t1c": brain}, None, (1.0, 1.0, 1.0), "case 7").axes)
         3
@@ -220,10 +222,12 @@ def _name_plane(figure: Figure, words: str, right_in: float, middle_in: float) -
 
 
 def _name_row(figure: Figure, case: str, middle_in: float) -> None:
-    lines = [case[start : start + 20] for start in range(0, min(len(case), 80), 20)]
+    shown = case[:96]
+    width = math.ceil(len(shown) / max(1, math.ceil(len(shown) / 24)))
+    lines = [shown[start : start + width] for start in range(0, len(shown), max(width, 1))]
     figure.text(
         (_SHEET_SIDE_IN - 0.08) / figure.get_figwidth(), middle_in / figure.get_figheight(), "\n".join(lines),
-        fontsize=7.5, color=DARK_INK, ha="right", va="center", parse_math=False,
+        fontsize=7, color=DARK_INK, ha="right", va="center", parse_math=False,
     )  # fmt: skip
 
 

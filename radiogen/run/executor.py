@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -53,7 +54,9 @@ def run_cases(
     """
     results: dict[str, Result] = {}
     failures: dict[str, Failure] = {}
-    with _progress(progress) as bar, _backend(min(jobs, max(len(cases), 1)), dask) as parallel:
+    with _progress(progress) as bar, _backend(min(jobs, max(len(cases), 1)), dask) as parallel, warnings.catch_warnings():
+        # joblib replaces a worker whose memory grew, and says so; nothing is lost.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         task = bar.add_task(stage, total=len(cases))
         for case, result in parallel(
             joblib.delayed(_guarded)(function, case, item, stage) for case, item in cases.items()

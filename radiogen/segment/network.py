@@ -19,7 +19,8 @@ from radiogen.segment.method import MethodResult
 from radiogen.segment.weights import load_network
 from radiogen.types import ED, ET, NCR, LabelVolume, Mask, Volume
 
-Channels = Float32[torch.Tensor, "c i j k"]
+Channels = Float32[torch.Tensor, "c a b d"]
+"""Sequences on the network's own grid."""
 
 
 class NetworkMethod:
@@ -41,7 +42,7 @@ class NetworkMethod:
         self.device = choose_device(settings.device)
         self.dtype = choose_precision(settings.precision, self.device)
         # Blocked convolutions of the CPU and tensor cores both want the channels last.
-        self.network = self.network.to(self.device, memory_format=torch.channels_last_3d)
+        self.network = self.network.to(self.device).to(memory_format=torch.channels_last_3d)
 
     @property
     def description(self) -> dict[str, str]:
@@ -162,9 +163,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _cpu_capabilities() -> dict[str, bool]:
+def _cpu_capabilities() -> Mapping[str, object]:
     query = getattr(torch.cpu, "get_capabilities", dict)  # torch before 2.10 cannot say; float32 is right everywhere
-    return query()
+    capabilities: Mapping[str, object] = query()
+    return capabilities
 
 
 def foreground(image: Volume) -> Mask:
@@ -215,7 +217,7 @@ def regions_to_labels(probability: Mapping[str, np.ndarray], thresholds: Mapping
     return labels
 
 
-def without_small_components(labels: LabelVolume, smallest_voxels: float) -> LabelVolume:
+def without_small_components(labels: LabelVolume, smallest_voxels: float | int) -> LabelVolume:
     """Return labels without connected components (26-neighbourhood) of tumour below a size."""
     if smallest_voxels <= 1:
         return labels

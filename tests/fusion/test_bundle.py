@@ -59,7 +59,7 @@ def new_cases(n: int = 10) -> pd.DataFrame:
 def test_a_loaded_model_predicts_the_same(bundle: ModelBundle, folder: Path) -> None:
     loaded = load_model(folder)
     np.testing.assert_array_equal(loaded.model.predict_proba(new_cases()), bundle.model.predict_proba(new_cases()))
-    pd.testing.assert_frame_equal(loaded.reference.ranges, bundle.reference.ranges)
+    pd.testing.assert_frame_equal(loaded.reference.ranges, bundle.reference.ranges, check_exact=True)
     assert loaded.feature_names == bundle.feature_names
 
 
@@ -172,6 +172,16 @@ def test_constant_and_empty_features_do_not_count() -> None:
     reference = fit_reference(train, {})
     new = pd.DataFrame({"x": [2.0], "same": [7.0], "empty": [9.0]})
     assert novelty(new, reference).iloc[0].tolist() == [0.0, 0.0, False]
+
+
+def test_what_no_training_case_had_is_not_missed() -> None:
+    features, cohort = made_up(40)
+    features["clinical"]["kps"] = np.nan
+    table = fusion_table(features, cohort, "idh")
+    card = model_card(table, FAST, METRICS, training_ids=[], salt="x")
+    made = ModelBundle(fit_all(table, FAST), fit_reference(table.features, dict(table.branch_of)), card)
+    found = apply_model(made, new_cases(3), pd.Series(["a", "b", "c"], [f"new-{i}" for i in range(3)]))
+    assert found["missing_features"].tolist() == [0, 0, 0]
 
 
 def test_card_is_plain_and_complete(bundle: ModelBundle) -> None:

@@ -43,7 +43,7 @@ def made_up_metrics(**changed: Any) -> dict[str, Any]:
              "model_auc": 0.912, "how": "its own rank", "counts": False},
         ],
         "strata": [
-            {"stratum": "grade", "value": "2", "n": 20, "n_positive": 18, "auc": None, "auc_ci": None, "note": "too few: 2 case(s) of the rarer class"},
+            {"stratum": "grade", "value": "2", "n": 20, "n_positive": 18, "auc": None, "auc_ci": None, "note": "too few: 2 case(s)"},
             {"stratum": "site", "value": "A<b>", "n": 41, "n_positive": 15, "auc": 0.85, "auc_ci": [0.71, 0.93], "note": ""},
         ],
         "verdict": "beats-baselines", "verdict_reason": "above chance and above every trivial baseline",

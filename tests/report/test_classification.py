@@ -104,6 +104,15 @@ def test_the_rule_is_printed_without_numbers_where_the_settings_are_not_known(tm
     assert "useful AUC," in words
 
 
+def test_unknown_folds_are_never_called_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("radiogen.report.page.svg", lambda figure: "<svg></svg>")
+    assert "never saw its patient or its site" in report(tmp_path / "a.html", made_up_metrics()).words
+    for split in ("unknown", "odd"):
+        words = report(tmp_path / "b.html", made_up_metrics(split=split)).words
+        assert "does not say whether the model had seen these cases" in words
+        assert "never saw" not in words
+
+
 def test_scores_that_are_no_probabilities_get_no_calibration_curve(tmp_path: Path) -> None:
     page = report(tmp_path / "r.html", made_up_metrics(brier=None))
     assert "What the probabilities are worth" not in page.words

@@ -64,7 +64,7 @@ def test_the_outline_changes_pixels_only_around_the_tumour() -> None:
         pixels(case_picture(images, blank, SIZE, "a")),
     )
     assert with_tumour.shape == without.shape
-    rows, columns = np.nonzero((with_tumour != without).any(axis=2)[90:])
+    rows, _columns = np.nonzero((with_tumour != without).any(axis=2)[90:])
     assert len(rows) > 200
     axial = with_tumour[90:330]
     assert all(of_colour(axial, REGION_COLOURS[name]).sum() > 20 for name in ("wt", "tc", "et"))

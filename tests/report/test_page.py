@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -99,14 +100,14 @@ def test_headings_figures_and_tables_serve_readers_who_cannot_see(tmp_path: Path
     levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
     assert all(values.get("alt") for values in parsed.all_of("img"))
     assert all(values.get("role") == "img" and values.get("aria-label") for values in parsed.all_of("svg"))
     assert all(values.get("scope") in {"col", "row"} for values in parsed.all_of("th"))
     assert parsed.all_of("html")[0]["lang"] == "en"
     assert (
         "width=device-width"
-        in [values for values in parsed.all_of("meta") if values.get("name") == "viewport"][0]["content"]
+        in next(values for values in parsed.all_of("meta") if values.get("name") == "viewport")["content"]
     )
 
 
