@@ -67,8 +67,8 @@ def run_checks() -> list[Check]:
 
 
 _NEEDED = (
-    "numpy", "pandas", "pyarrow", "sklearn", "xgboost", "skops", "torch", "monai", "nibabel", "SimpleITK", "radiomics", "cc3d", "nilearn", "lifelines",
-    "matplotlib",
+    "numpy", "pandas", "pyarrow", "sklearn", "xgboost", "skops", "torch", "monai", "safetensors", "nibabel", "SimpleITK", "radiomics",
+    "cc3d", "nilearn", "lifelines", "matplotlib",
 )  # fmt: skip
 _OPTIONAL = {"distributed": "dask"}
 

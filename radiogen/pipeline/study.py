@@ -10,12 +10,15 @@ from typing import Any
 import pandas as pd
 
 from radiogen.cohort.table import TARGET_COLUMNS, write_cohort
+from radiogen.config.base import StageSettings
 from radiogen.config.study import StudySettings
-from radiogen.errors import CaseError, InputError
+from radiogen.errors import CaseError, ConfigError, InputError
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.features import run_features
+from radiogen.pipeline.inputs import card_settings
 from radiogen.pipeline.segment import run_segment
 from radiogen.pipeline.survival import run_survival
+from radiogen.registry import did_you_mean
 from radiogen.report.study import write_study_report
 from radiogen.run.atomic import make_folder
 from radiogen.run.quarantine import Failure
@@ -81,7 +84,7 @@ def run_study(
     tables: dict[str, pd.DataFrame] = {}
     for branch in settings.branches:
         log.info("features: %s", branch)
-        stage_settings = {"clinical": settings.clinical, "radiomics": settings.radiomics}[branch]
+        stage_settings = _branch_settings(settings, branch)
         tables[branch], failed = run_features(
             branch, masked, study, stage_settings, jobs=jobs, dask=dask, progress=progress
         )
@@ -114,11 +117,21 @@ def _classify(
             skipped[f"classify {target}"] = reason
             continue
         log.info("classify: %s", target)
+        made_with = {name: card_settings(_branch_settings(settings, name)) for name in tables}
         verdicts[target] = run_classify(
-            tables, cohort, target, study / "classify" / target, settings.classify,
-            evaluate=settings.evaluate, jobs=jobs, progress=progress, synthetic=synthetic,
+            tables, cohort, target, study / "classify" / target, settings.classify, evaluate=settings.evaluate,
+            feature_settings=made_with, jobs=jobs, progress=progress, synthetic=synthetic,
         )  # fmt: skip
     return verdicts, skipped
+
+
+def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
+    known: dict[str, StageSettings] = {"clinical": settings.clinical, "radiomics": settings.radiomics}
+    if branch not in known:
+        raise ConfigError(
+            f"'{branch}' is not a branch of a study: {', '.join(known)}.", hint=did_you_mean(branch, list(known))
+        )
+    return known[branch]
 
 
 def _too_few(cohort: pd.DataFrame, target: str, least: int) -> str:

@@ -21,6 +21,7 @@ _SURFACE_ORDER = ("t2f", "t1n", "t1c", "t2w")
 _TIGHTNESS = 0.7
 _STEPS = 300
 _TOP_TO_BASE_MM = 130.0
+_SMALLEST_HEAD_ML = 500.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def extract_brain(image: Volume, voxel_mm: float) -> Mask:
     foreground = low + 0.1 * (high - low)
     head = _largest(gaussian_filter(image, 1.0) > foreground)
     area = head.sum(axis=(0, 1))
-    if not area.any():
+    if area.sum() * voxel_mm**3 / 1000 < _SMALLEST_HEAD_ML:
         raise CaseError("No head was found in the images.", hint="Look at the images; give brain-extracted ones.")
     top = int(np.flatnonzero(area > 0.1 * area.max()).max())
     head[:, :, : max(0, int(top - _TOP_TO_BASE_MM / voxel_mm))] = False

@@ -39,7 +39,8 @@ def tissue_peak(values: np.ndarray) -> tuple[float, float]:
     Raises:
         ImageError: there are too few voxels or they do not differ.
 
-    Source: median absolute deviation as a consistent estimate of the normal standard deviation, Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408.
+    Source: the median absolute deviation as a consistent estimate of a standard deviation, Rousseeuw and Croux 1993,
+        doi:10.1080/01621459.1993.10476408.
 
     Example:
         >>> values = np.random.default_rng(0).normal(100, 10, 20_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32
 from scipy.sparse import csr_matrix
 
 from radiogen.types import Volume
@@ -31,7 +32,7 @@ def resized_shape(
 
 def resample(
     data: Volume, voxel_size_mm: VoxelSize, new_voxel_size_mm: VoxelSize, shape: tuple[int, int, int]
-) -> Volume:
+) -> Float32[np.ndarray, "a b c"]:
     """Return a volume on other voxels that share its centre and axes.
 
     The kernel is a triangle as wide as the larger of the two voxels, so that coarser voxels average what they cover and finer ones interpolate. It is

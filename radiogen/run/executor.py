@@ -54,7 +54,11 @@ def run_cases(
     """
     results: dict[str, Result] = {}
     failures: dict[str, Failure] = {}
-    with _progress(progress) as bar, _backend(min(jobs, max(len(cases), 1)), dask) as parallel, warnings.catch_warnings():
+    with (
+        _progress(progress) as bar,
+        _backend(min(jobs, max(len(cases), 1)), dask) as parallel,
+        warnings.catch_warnings(),
+    ):
         # joblib replaces a worker whose memory grew, and says so; nothing is lost.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         task = bar.add_task(stage, total=len(cases))

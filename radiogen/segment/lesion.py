@@ -17,10 +17,9 @@ from scipy.ndimage import (
 from radiogen.preprocess.intensity import smooth_inside
 from radiogen.types import Mask, Volume
 
-
-_LEAST_LEVEL = 0.3
+_LEAST_LEVEL = 0.25
 _LEAST_GAP = 1.1
-_LEAST_SEPARABILITY = 0.6
+_LEAST_SEPARABILITY = 0.55
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class LesionRules:
         least: and nowhere below this.
         close_mm: gaps narrower than twice this are closed.
         second: a further focus is kept if its centre stands out at least this share as much as that of the first.
-        second_size: and it has at least this share of its volume.
+        second_size: and it has at least this share of its volume, and no more than all of it.
     """
 
     blob_mm: float = 8.0
@@ -50,7 +49,7 @@ class LesionRules:
     fraction: float = 0.42
     least: float = 1.2
     close_mm: float = 4.5
-    second: float = 0.6
+    second: float = 0.7
     second_size: float = 0.1
 
 
@@ -66,8 +65,8 @@ def find_lesion(z: Volume, brain: Mask, voxel_mm: float, rules: LesionRules) -> 
         voxel_mm: isotropic voxel edge, mm.
         rules: see there.
 
-    Source: FLAIR threshold with removal of small components, Meissen et al. 2021, arXiv:2109.06023; the half-level boundary, the symmetry and the filling
-        are radiogen's.
+    Source: FLAIR threshold with removal of small components, Meissen et al. 2021, arXiv:2109.06023; the share-of-level boundary,
+        the symmetry and the filling are radiogen's own.
     """
     prominence = _prominence(z, brain, voxel_mm, rules)
     seed = np.unravel_index(int(prominence.argmax()), z.shape)
@@ -80,7 +79,11 @@ def find_lesion(z: Volume, brain: Mask, voxel_mm: float, rules: LesionRules) -> 
     sizes = np.bincount(candidates.ravel(), minlength=n + 1)
     peaks = np.zeros(n + 1)
     np.maximum.at(peaks, candidates.ravel(), prominence.ravel())
-    kept = (sizes >= rules.second_size * lesion.sum()) & (peaks >= rules.second * prominence[seed])
+    kept = (
+        (sizes >= rules.second_size * lesion.sum())
+        & (sizes <= lesion.sum())
+        & (peaks >= rules.second * prominence[seed])
+    )
     kept[0] = False
     lesion = (dilate(lesion | kept[candidates], voxel_mm, voxel_mm) & (z > threshold)) | lesion | kept[candidates]
     return fill(close(lesion, voxel_mm, rules.close_mm)) & brain

@@ -23,7 +23,9 @@ SEQUENCES = ("t1n", "t1c", "t2w", "t2f")
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantom_cohort(tmp_path_factory.mktemp("phantoms"), 3, seed=5, settings=PhantomSettings(spacing_mm=4.0), jobs=1, progress=False)
+    return write_phantom_cohort(
+        tmp_path_factory.mktemp("phantoms"), 3, seed=5, settings=PhantomSettings(spacing_mm=4.0), jobs=1, progress=False
+    )
 
 
 @pytest.fixture
@@ -133,7 +135,9 @@ def features(tmp_path: Path) -> tuple[Path, Path]:
     """A feature table and a label table for 24 made-up cases."""
     rng = np.random.default_rng(0)
     ids = [f"{i:03d}" for i in range(24)]
-    pd.DataFrame({"ID": ids, "original_a": rng.normal(size=24), "original_b": rng.normal(size=24)}).to_csv(tmp_path / "f.csv", index=False)
+    pd.DataFrame({"ID": ids, "original_a": rng.normal(size=24), "original_b": rng.normal(size=24)}).to_csv(
+        tmp_path / "f.csv", index=False
+    )
     pd.DataFrame({"Patient": ids, "IDH": ["mutant", "wildtype"] * 12}).to_csv(tmp_path / "l.csv", index=False)
     return tmp_path / "f.csv", tmp_path / "l.csv"
 

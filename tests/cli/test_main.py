@@ -11,7 +11,19 @@ from typer.testing import CliRunner
 from radiogen import __version__
 from radiogen.cli.main import _COMMANDS, app
 
-HEAVY = ("torch", "monai", "pandas", "numpy", "sklearn", "nibabel", "radiomics", "matplotlib", "lifelines", "pydantic", "xgboost")
+HEAVY = (
+    "torch",
+    "monai",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "nibabel",
+    "radiomics",
+    "matplotlib",
+    "lifelines",
+    "pydantic",
+    "xgboost",
+)
 
 
 def _python(code: str) -> str:

@@ -42,7 +42,11 @@ def undisturbed(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(study: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(study)): path.read_bytes() for path in sorted(study.rglob("*")) if path.is_file() and path.parent.name != "logs"}
+    return {
+        str(path.relative_to(study)): path.read_bytes()
+        for path in sorted(study.rglob("*"))
+        if path.is_file() and path.parent.name != "logs"
+    }
 
 
 def test_everything_the_design_promises_is_there(undisturbed: Path) -> None:
@@ -68,12 +72,16 @@ def test_a_second_run_changes_nothing_and_is_quick(cohort: Path, undisturbed: Pa
     assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("masks/*")} == before
 
 
-def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(cohort: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(
+    cohort: Path, undisturbed: Path, tmp_path: Path
+) -> None:
     study = tmp_path / "study"
     moments = random.Random(0)
     kills = 0
     for wait in (9, *(moments.uniform(5, 18) for _ in range(4))):
-        process = subprocess.Popen([sys.executable, "-m", "radiogen", *command(cohort, study)], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "radiogen", *command(cohort, study)], stderr=subprocess.DEVNULL
+        )
         time.sleep(wait)
         if process.poll() is not None:
             break

@@ -28,7 +28,8 @@ def made_up_case(seed: int = 0, sequences: tuple[str, ...] = SEQUENCES) -> CaseI
     brain = ball(shape, (17, 20, 15), 13)
     tumour = ball(shape, (22, 22, 16), 4)
     images = {
-        name: np.where(brain, 100 + 5 * rng.standard_normal(shape) + 150 * tumour, 0).astype(np.float32) for name in sequences
+        name: np.where(brain, 100 + 5 * rng.standard_normal(shape) + 150 * tumour, 0).astype(np.float32)
+        for name in sequences
     }
     return CaseImages("made-up", images, Grid(shape, np.diag([2.0, 2.0, 2.0, 1.0])))
 

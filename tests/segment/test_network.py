@@ -54,7 +54,10 @@ def test_labels_lie_where_the_network_says(method: NetworkMethod) -> None:
 def test_a_missing_sequence_is_said_and_left_empty(method: NetworkMethod) -> None:
     result = method(made_up_case(sequences=("t1c", "t2f")))
     assert result.sequences_used == ["t1c", "t2f"]
-    assert result.notes == ["t1n is missing; its channel was left empty.", "t2w is missing; its channel was left empty."]
+    assert result.notes == [
+        "t1n is missing; its channel was left empty.",
+        "t2w is missing; its channel was left empty.",
+    ]
     assert result.labels.any()
 
 
@@ -123,7 +126,11 @@ def test_zscores_ignore_the_background() -> None:
 
 
 def test_enhancement_wins_over_core_over_whole_tumour() -> None:
-    p = {"wt": np.full((1, 1, 4), 0.9), "tc": np.array([[[0.9, 0.9, 0.1, 0.1]]]), "et": np.array([[[0.9, 0.1, 0.6, 0.1]]])}
+    p = {
+        "wt": np.full((1, 1, 4), 0.9),
+        "tc": np.array([[[0.9, 0.9, 0.1, 0.1]]]),
+        "et": np.array([[[0.9, 0.1, 0.6, 0.1]]]),
+    }
     assert regions_to_labels(p, {"et": 0.7}).tolist() == [[[3, 1, 2, 2]]]
 
 

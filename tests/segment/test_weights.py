@@ -68,7 +68,10 @@ def test_pickled_weights_are_not_opened(tmp_path: Path) -> None:
         verify_weights(path)
 
 
-@pytest.mark.parametrize(("changes", "said"), [({"sequences": ("flair",)}, "unknown sequence"), ({"network": "unet3d"}, "not one of the networks")])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"sequences": ("flair",)}, "unknown sequence"), ({"network": "unet3d"}, "not one of the networks")],
+)
 def test_cards_name_registered_parts(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         verify_weights(tiny_weights(tmp_path, **changes))

@@ -11,7 +11,9 @@ from radiogen.stats.overlap import WORST_HD95_MM, dice, hd95_mm, lesion_wise, no
 ISOTROPIC = (1.0, 1.0, 1.0)
 
 
-def box(start: tuple[int, int, int], size: tuple[int, int, int], shape: tuple[int, int, int] = (40, 40, 40)) -> np.ndarray:
+def box(
+    start: tuple[int, int, int], size: tuple[int, int, int], shape: tuple[int, int, int] = (40, 40, 40)
+) -> np.ndarray:
     mask = np.zeros(shape, dtype=bool)
     mask[tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))] = True
     return mask
@@ -29,7 +31,11 @@ def test_identical_masks_are_perfect() -> None:
 
 def test_the_policy_for_empty_masks() -> None:
     mask = box((5, 5, 5), (4, 4, 4))
-    assert (dice(EMPTY, EMPTY), hd95_mm(EMPTY, EMPTY, ISOTROPIC), normalised_surface_dice(EMPTY, EMPTY, ISOTROPIC)) == (1, 0, 1)
+    assert (dice(EMPTY, EMPTY), hd95_mm(EMPTY, EMPTY, ISOTROPIC), normalised_surface_dice(EMPTY, EMPTY, ISOTROPIC)) == (
+        1,
+        0,
+        1,
+    )
     for a, b in ((mask, EMPTY), (EMPTY, mask)):
         assert dice(a, b) == 0
         assert hd95_mm(a, b, ISOTROPIC) == WORST_HD95_MM

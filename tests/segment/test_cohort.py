@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from radiogen.cohort.masks import read_mask
+from radiogen.cohort.phantoms import write_phantom_cohort
+from radiogen.cohort.table import read_cohort
+from radiogen.config.phantoms import PhantomSettings
+from radiogen.config.segment import SegmentSettings
+from radiogen.errors import ConfigError
+from radiogen.segment.cohort import segment_cohort
+from radiogen.stats.overlap import dice
+from tests.segment.data import tiny_weights
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantom_cohort(
+        tmp_path_factory.mktemp("phantoms"), 4, seed=1, settings=PhantomSettings(spacing_mm=3.0), jobs=1, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def segmented(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    study = tmp_path_factory.mktemp("study")
+    outcome = segment_cohort(read_cohort(phantoms), study, SegmentSettings(), jobs=2)
+    assert outcome.failures == []
+    return study
+
+
+def test_masks_lie_on_the_inputs_own_grid_and_on_the_tumour(phantoms: Path, segmented: Path) -> None:
+    for case, row in read_cohort(phantoms).iterrows():
+        mask, image = nib.load(segmented / "masks" / f"{case}.nii.gz"), nib.load(row["t1c"])
+        assert mask.shape == image.shape
+        np.testing.assert_allclose(mask.affine, image.affine)
+        assert mask.get_data_dtype() == np.uint8
+        found, _ = read_mask(segmented / "masks" / f"{case}.nii.gz", "brats2023")
+        truth, _ = read_mask(phantoms.parent / "truth" / f"{case}.nii.gz", "brats2023")
+        assert dice(found > 0, truth > 0) > 0.6
+
+
+def test_the_sidecar_says_volumes_method_sequences_and_research_use(segmented: Path) -> None:
+    facts = json.loads((segmented / "masks" / "phantom-001.json").read_text())
+    assert facts["method"] == "flair-threshold"
+    assert facts["wt_ml"] >= facts["tc_ml"] >= facts["et_ml"] >= 0
+    assert "t2f" in facts["sequences_used"]
+    assert facts["sequences_missing"] == []
+    assert "Research use only" in facts["notice"]
+
+
+def test_a_second_run_keeps_what_is_there_and_a_new_setting_does_not(phantoms: Path, segmented: Path) -> None:
+    path = segmented / "masks" / "phantom-001.nii.gz"
+    before = path.stat().st_mtime_ns
+    cohort = read_cohort(phantoms).iloc[:1]
+    segment_cohort(cohort, segmented, SegmentSettings())
+    assert path.stat().st_mtime_ns == before
+    segment_cohort(cohort, segmented, SegmentSettings(smallest_ml=0.2))
+    assert path.stat().st_mtime_ns > before
+
+
+def test_given_masks_are_translated_and_kept(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    truth = nib.load(phantoms.parent / "truth" / "phantom-001.nii.gz")
+    labels = np.asarray(truth.dataobj)
+    old = np.where(labels == 3, 4, labels).astype(np.uint8)
+    nib.save(nib.Nifti1Image(old, truth.affine), tmp_path / "old.nii.gz")
+    cohort["mask"] = str(tmp_path / "old.nii.gz")
+    outcome = segment_cohort(cohort, tmp_path / "study", SegmentSettings())
+    written = np.asarray(nib.load(tmp_path / "study" / "masks" / "phantom-001.nii.gz").dataobj)
+    assert np.array_equal(written, labels)
+    assert outcome.volumes.loc["phantom-001", "method"] == "given"
+    assert outcome.cohort.loc["phantom-001", "mask_labels"] == "brats2023"
+
+
+def test_a_whole_tumour_mask_says_what_it_does_not_know(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    truth = nib.load(phantoms.parent / "truth" / "phantom-001.nii.gz")
+    nib.save(nib.Nifti1Image((np.asarray(truth.dataobj) > 0).astype(np.uint8), truth.affine), tmp_path / "wt.nii.gz")
+    cohort["mask"] = str(tmp_path / "wt.nii.gz")
+    outcome = segment_cohort(cohort, tmp_path / "study", SegmentSettings())
+    facts = json.loads((tmp_path / "study" / "masks" / "phantom-001.json").read_text())
+    assert outcome.volumes.loc["phantom-001", "wt_ml"] > 0
+    assert facts["tc_ml"] == 0
+    assert "unknown, not absent" in facts["notes"][0]
+
+
+def test_an_empty_result_is_a_failure_and_leaves_no_file(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    weights = tiny_weights(tmp_path, thresholds={"wt": 1.0, "tc": 1.0, "et": 1.0})
+    outcome = segment_cohort(cohort, tmp_path / "study", SegmentSettings(weights=str(weights)))
+    assert [failure.case for failure in outcome.failures] == ["phantom-001"]
+    assert "No tumour was found" in outcome.failures[0].cause
+    assert list((tmp_path / "study").rglob("*")) == []
+
+
+def test_a_network_is_used_when_weights_are_given(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    weights = tiny_weights(tmp_path, thresholds={"wt": 0.0, "tc": 0.0, "et": 0.0})
+    outcome = segment_cohort(cohort, tmp_path / "study", SegmentSettings(weights=str(weights)))
+    facts = json.loads((tmp_path / "study" / "masks" / "phantom-001.json").read_text())
+    assert outcome.volumes.loc["phantom-001", "method"] == "network:tiny"
+    assert facts["device"] in {"cpu", "cuda", "mps"}
+    assert len(facts["weights_sha256"]) == 64
+
+
+def test_an_unknown_method_stops_the_run(phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'flair-threshold'"):
+        segment_cohort(read_cohort(phantoms), tmp_path, SegmentSettings(method="flair-treshold"))
+
+
+@pytest.mark.real_data
+def test_a_mirrored_and_permuted_copy_gives_the_mirrored_and_permuted_mask(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "mri" / "BraTS-GLI-00000-000"
+    rows = {}
+    for name, change in {"as-it-is": None, "turned": True}.items():
+        paths: dict[str, object] = {"mask": None, "patient": name, "site": None}
+        for sequence in ("t1n", "t1c", "t2w", "t2f"):
+            image = nib.load(folder / f"BraTS-GLI-00000-000-{sequence}.nii.gz")
+            path = tmp_path / f"{name}-{sequence}.nii"
+            nib.save(_turned(image) if change else image, path)
+            paths[sequence] = str(path)
+        rows[name] = paths
+    cohort = pd.DataFrame.from_dict(rows, orient="index").rename_axis("case")
+    outcome = segment_cohort(cohort, tmp_path / "study", SegmentSettings(), jobs=2)
+    assert outcome.failures == []
+    original = nib.load(tmp_path / "study" / "masks" / "as-it-is.nii.gz")
+    turned = nib.load(tmp_path / "study" / "masks" / "turned.nii.gz")
+    expected, found = np.asarray(_turned(original).dataobj), np.asarray(turned.dataobj)
+    assert found.shape == (155, 240, 240)
+    assert [dice(found == label, expected == label) for label in (1, 2, 3)] == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(turned.affine, _turned(original).affine)
+
+
+def _turned(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The same world in another storage order: axes permuted and two of them mirrored."""
+    orientation = nib.orientations.axcodes2ornt(("S", "R", "A"))
+    change = nib.orientations.ornt_transform(nib.orientations.io_orientation(image.affine), orientation)
+    return image.as_reoriented(change)
