@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 def masks(
     prediction: Annotated[Path, typer.Argument(metavar="PRED", help="A mask, or a folder of masks.")],
     reference: Annotated[
-        Path, typer.Argument(metavar="REF", help="The reference mask, or a folder of them, paired by file name.")
+        Path,
+        typer.Argument(
+            metavar="REF", help="The reference mask, a folder of them (paired by file name), or a cohort table."
+        ),
     ],
     output: Output,
     prediction_labels: Annotated[

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from radiogen.cohort.table import read_cohort
 from radiogen.config.masks import MaskEvaluationSettings
 from radiogen.errors import InputError
 from radiogen.evaluate.masks import evaluate_pair, summarise
@@ -20,6 +22,21 @@ log = logging.getLogger(__name__)
 
 STAGE = "evaluate-masks"
 _ENDINGS = ("-seg", "_seg", "-mask", "_mask", "-prediction", "_prediction", "-automatic-mask")
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """What is compared for one case.
+
+    Args:
+        prediction: predicted mask.
+        reference: reference mask.
+        reference_labels: the reference's label scheme where a cohort table names it.
+    """
+
+    prediction: Path
+    reference: Path
+    reference_labels: str = ""
 
 
 def run_evaluate_masks(
@@ -35,7 +52,7 @@ def run_evaluate_masks(
 
     Args:
         prediction: one mask, or a folder of masks.
-        reference: one mask, or a folder of masks, searched with everything below it.
+        reference: one mask, a folder of masks (searched with everything below it), or a cohort table whose column `mask` names them.
         out: output folder.
         settings: label schemes and tolerances.
         jobs: cases worked on at the same time.
@@ -49,9 +66,7 @@ def run_evaluate_masks(
     """
     pairs = pair_masks(prediction, reference)
     make_folder(out)
-    scored, failures = run_cases(
-        lambda _, pair: evaluate_pair(pair[0], pair[1], settings), pairs, stage=STAGE, jobs=jobs, progress=progress
-    )
+    scored, failures = run_cases(_Scorer(settings), pairs, stage=STAGE, jobs=jobs, progress=progress)
     write_failures(out / "failed.csv", failures, stages=[STAGE])
     if not scored:
         raise InputError(
@@ -72,8 +87,20 @@ def run_evaluate_masks(
     return cases, metrics, failures
 
 
-def pair_masks(prediction: Path, reference: Path) -> dict[str, tuple[Path, Path]]:
-    """Return case -> (prediction, reference); the case id is the file's name without `-seg`, `_mask` and the like.
+@dataclass(frozen=True)
+class _Scorer:
+    settings: MaskEvaluationSettings
+
+    def __call__(self, case: str, pair: MaskPair) -> list[dict[str, Any]]:
+        known = pair.reference_labels and self.settings.reference_labels == "auto"
+        settings = (
+            self.settings.model_copy(update={"reference_labels": pair.reference_labels}) if known else self.settings
+        )
+        return evaluate_pair(pair.prediction, pair.reference, settings)
+
+
+def pair_masks(prediction: Path, reference: Path) -> dict[str, MaskPair]:
+    """Return case -> prediction and reference; the case id is the file's name without `-seg`, `_mask` and the like.
 
     Raises:
         InputError: a path is missing, no name matches, or predictions have no reference.
@@ -81,9 +108,10 @@ def pair_masks(prediction: Path, reference: Path) -> dict[str, tuple[Path, Path]
     missing = [str(path) for path in (prediction, reference) if not path.exists()]
     if missing:
         raise InputError(f"{' and '.join(missing)} do(es) not exist.", hint="Give two mask files or two folders.")
-    if prediction.is_file() and reference.is_file():
-        return {_case(prediction): (prediction, reference)}
-    found = [_masks(path) for path in (prediction, reference)]
+    if prediction.is_file() and reference.is_file() and reference.suffix != ".csv":
+        return {_case(prediction): MaskPair(prediction, reference)}
+    references, schemes = _cohort_masks(reference) if reference.suffix == ".csv" else (_masks(reference), {})
+    found = [_masks(prediction), references]
     common = sorted(found[0].keys() & found[1].keys())
     if not common:
         raise InputError(
@@ -98,7 +126,14 @@ def pair_masks(prediction: Path, reference: Path) -> dict[str, tuple[Path, Path]
             log.warning(
                 "%d %s(s) have no partner and are left out: %s", len(others), name, _some(dict.fromkeys(others))
             )
-    return {case: (found[0][case], found[1][case]) for case in common}
+    return {case: MaskPair(found[0][case], found[1][case], schemes.get(case, "")) for case in common}
+
+
+def _cohort_masks(path: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    cohort = read_cohort(path)
+    masks = {str(case): Path(mask) for case, mask in cohort["mask"].items() if isinstance(mask, str)}
+    schemes = cohort["mask_labels"].to_dict() if "mask_labels" in cohort.columns else {}
+    return masks, {str(case): str(scheme) for case, scheme in schemes.items() if isinstance(scheme, str)}
 
 
 def _masks(path: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from radiogen.types import Mask, Volume
 
 _BINS = 200
 _LEAST_VOXELS = 50
+_FLAT = "The intensities inside the brain do not differ."
 
 
 def background_value(image: Volume) -> float:
@@ -51,13 +52,15 @@ def tissue_peak(values: np.ndarray) -> tuple[float, float]:
     if values.size < _LEAST_VOXELS:
         raise ImageError(f"Only {values.size} voxels are left to find normal tissue in.", hint="Look at the image.")
     low, high = np.percentile(values, [1, 99])
+    if high <= low:
+        raise ImageError(_FLAT, hint="Look at the image.")
     counts, edges = np.histogram(values[(values >= low) & (values <= high)], _BINS)
     top = int(gaussian_filter1d(counts.astype(float), 4).argmax())
     mode = float((edges[top] + edges[top + 1]) / 2)
     below = values[values <= mode]
     spread = 1.4826 * float(np.median(mode - below)) if below.size else 0.0
     if spread <= 0:
-        raise ImageError("The intensities inside the brain do not differ.", hint="Look at the image.")
+        raise ImageError(_FLAT, hint="Look at the image.")
     return mode, spread
 
 

@@ -197,9 +197,7 @@ def features_section(folder: Path) -> list[Section]:
         folder: with one `<branch>.csv` per branch.
     """
     rows = []
-    for file in sorted(
-        path.with_suffix(".csv") for path in folder.glob("*.parquet")
-    ):  # the dictionary beside them is no branch
+    for file in sorted(path for path in folder.glob("*.csv") if not path.stem.endswith("_dictionary")):
         table = pd.read_csv(file, dtype={"case": str}).set_index("case")
         unknown = float(table.isna().to_numpy().mean()) if table.size else 0.0
         rows.append(

@@ -21,9 +21,7 @@ def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
         console=Console(stderr=True), show_path=False, show_time=False, show_level=verbose, markup=False
     )
     handler.setLevel(level)
-    logger = logging.getLogger("radiogen")
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
+    _use(handler)
 
 
 class _LogFile(logging.FileHandler):
@@ -46,7 +44,15 @@ def log_to_file(folder: str | Path) -> Path:
             f"Cannot write {path}: {error.strerror}.", hint="Choose an output folder that you may write to."
         ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _use(handler)
+    return path
+
+
+def _use(handler: logging.Handler) -> None:
+    """Take a handler in place of an earlier one of its kind: commands that run one after another must not repeat each other's lines."""
     logger = logging.getLogger("radiogen")
     logger.setLevel(logging.DEBUG)
+    for old in [item for item in logger.handlers if type(item) is type(handler)]:
+        logger.removeHandler(old)
+        old.close()
     logger.addHandler(handler)
-    return path

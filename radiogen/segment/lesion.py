@@ -36,6 +36,8 @@ class LesionRules:
         fraction: the lesion ends where the level has fallen to this share of its own.
         least: and nowhere below this.
         close_mm: gaps narrower than twice this are closed.
+        leak: growing stops before the lesion multiplies by this as the threshold falls one step,
+        leak_from_ml: once it is this large.
         second: a further focus is kept if its centre stands out at least this share as much as that of the first.
         second_size: and it has at least this share of its volume, and no more than all of it.
     """
@@ -49,7 +51,9 @@ class LesionRules:
     fraction: float = 0.42
     least: float = 1.2
     close_mm: float = 4.5
-    second: float = 0.7
+    leak: float = 3.0
+    leak_from_ml: float = 5.0
+    second: float = 0.6
     second_size: float = 0.1
 
 
@@ -73,8 +77,8 @@ def find_lesion(z: Volume, brain: Mask, voxel_mm: float, rules: LesionRules) -> 
     if prominence[seed] <= 0:
         return np.zeros_like(brain)
     axes = np.ogrid[tuple(slice(n) for n in z.shape)]
-    near = sum((axis - s) ** 2 for axis, s in zip(axes, seed, strict=True)) <= (rules.near_mm / voxel_mm) ** 2
-    lesion, threshold = _grow(z, brain, seed, near, rules)
+    distance = np.asarray(sum((axis - s) ** 2 for axis, s in zip(axes, seed, strict=True)))
+    lesion, threshold = _grow(z, brain, seed, distance <= (rules.near_mm / voxel_mm) ** 2, rules, voxel_mm)
     candidates, n = label(binary_opening((z > threshold) & brain))
     sizes = np.bincount(candidates.ravel(), minlength=n + 1)
     peaks = np.zeros(n + 1)
@@ -102,27 +106,40 @@ def _prominence(z: Volume, brain: Mask, voxel_mm: float, rules: LesionRules) -> 
     return np.where(body, blob - rules.symmetry * mirrored, 0).astype(np.float32)
 
 
-def _grow(z: Volume, brain: Mask, seed: tuple[np.intp, ...], near: Mask, rules: LesionRules) -> tuple[Mask, float]:
+def _grow(
+    z: Volume, brain: Mask, seed: tuple[np.intp, ...], near: Mask, rules: LesionRules, voxel_mm: float
+) -> tuple[Mask, float]:
     """Return the component at the seed and the threshold that agrees with the level it has near the seed."""
     threshold = max(0.6 * max(float(z[seed]), 3.0), rules.least)
-    lesion = np.zeros_like(brain)
+    lesion, used = np.zeros_like(brain), threshold
     for _ in range(12):
-        labelled, n = label(binary_opening((z > threshold) & brain))
-        if n == 0:
+        grown = _component((z > threshold) & brain, seed)
+        if not grown.any():
             threshold *= 0.9
             continue
-        at_seed = labelled[seed]
-        if at_seed == 0:
-            nearest = distance_transform_edt(labelled == 0, return_distances=False, return_indices=True)
-            at_seed = labelled[tuple(axis[seed] for axis in nearest)]
-        lesion = labelled == at_seed
+        # A lesion that multiplies as the threshold falls a little has run over into normal tissue.
+        if lesion.sum() * voxel_mm**3 / 1000 >= rules.leak_from_ml and grown.sum() > rules.leak * lesion.sum():
+            break
+        lesion, used = grown, threshold
         centre = lesion & near
         level = float(np.percentile(z[centre if centre.sum() > 20 else lesion], 60))
         new = max(rules.fraction * level, rules.least)
         if abs(new - threshold) < 0.02:
             break
         threshold = (threshold + new) / 2
-    return lesion, threshold
+    return lesion, used
+
+
+def _component(mask: Mask, seed: tuple[np.intp, ...]) -> Mask:
+    """Return the component of the opened mask that is nearest to the seed, empty where there is none."""
+    labelled, n = label(binary_opening(mask))
+    if n == 0:
+        return np.zeros_like(mask)
+    at_seed = labelled[seed]
+    if at_seed == 0:
+        nearest = distance_transform_edt(labelled == 0, return_distances=False, return_indices=True)
+        at_seed = labelled[tuple(axis[seed] for axis in nearest)]
+    return np.asarray(labelled == at_seed)
 
 
 def find_enhancement(

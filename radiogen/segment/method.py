@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from radiogen.cohort.case import CaseImages
 from radiogen.types import LabelVolume
@@ -24,6 +24,7 @@ class MethodResult:
     notes: list[str] = field(default_factory=list)
 
 
+@runtime_checkable
 class SegmentationMethod(Protocol):
     """Anything that is made from `SegmentSettings` and turns a case into labels."""
 

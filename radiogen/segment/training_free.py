@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 from scipy.ndimage import gaussian_filter, label
 
 from radiogen.cohort.case import CaseImages
@@ -38,7 +39,7 @@ class _Work:
     shape: tuple[int, int, int]
     box: tuple[slice, slice, slice]
 
-    def uncut(self, mask: Mask) -> Mask:
+    def uncut(self, mask: Mask) -> Bool[np.ndarray, "a b c"]:
         """Return a mask of the box in the whole volume."""
         whole = np.zeros(self.shape, dtype=bool)
         whole[self.box] = mask
@@ -198,7 +199,7 @@ def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, offset
 
 
-def _on_file_grid(mask: Mask, size: VoxelSize, shape: tuple[int, int, int]) -> Mask:
+def _on_file_grid(mask: Mask, size: VoxelSize, shape: tuple[int, int, int]) -> Bool[np.ndarray, "a b c"]:
     fine = resample(mask.astype(np.float32), (WORK_MM,) * 3, size, shape)
     return np.asarray(fine > 0.5)
 

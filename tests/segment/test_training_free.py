@@ -15,7 +15,6 @@ from radiogen.cohort.phantoms import Phantom, make_phantom
 from radiogen.config.phantoms import PhantomSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import CaseError
-from radiogen.segment.lesion import close, dilate, erode, fill, two_classes
 from radiogen.segment.training_free import FlairThreshold
 
 
@@ -120,29 +119,3 @@ def test_a_mirrored_and_permuted_real_case_gives_the_mirrored_and_permuted_mask(
     assert dice(np.asarray(undone.as_reoriented(back).dataobj) > 0, mask > 0) >= 0.999
     reference, _ = read_mask(folder / f"{name}_mask.nii.gz")
     assert dice(case.grid.to_canonical(mask) > 0, reference > 0) > 0.8
-
-
-def test_the_two_class_split_finds_two_classes_and_says_when_there_is_one() -> None:
-    rng = np.random.default_rng(0)
-    threshold, gap, share = two_classes(np.concatenate([rng.normal(0, 0.4, 3000), rng.normal(4, 0.4, 1000)]))
-    assert 1 < threshold < 3
-    assert gap == pytest.approx(4, abs=0.3)
-    assert share > 0.9
-    assert two_classes(np.zeros(100))[1:] == (0.0, 0.0)
-
-
-def test_morphology_in_millimetres_knows_anisotropic_voxels() -> None:
-    point = np.zeros((21, 21, 21), bool)
-    point[10, 10, 10] = True
-    grown = dilate(point, (1.0, 1.0, 5.0), 5.0)
-    assert np.flatnonzero(grown[:, 10, 10]).size == 11
-    assert np.flatnonzero(grown[10, 10, :]).size == 3
-    assert erode(grown, (1.0, 1.0, 5.0), 4.9)[10, 10, 10]
-    assert (close(point, 1.0, 3.0) & point).sum() == 1
-
-
-def test_filling_closes_rings_in_a_plane() -> None:
-    ring = np.zeros((9, 9, 3), bool)
-    ring[2:7, 2:7, 1] = True
-    ring[3:6, 3:6, 1] = False
-    assert fill(ring)[4, 4, 1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import radiomics
 import yaml
-from pykwalify.errors import PyKwalifyException  # type: ignore[import-untyped]
+from pykwalify.errors import PyKwalifyException
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from ruamel.yaml.error import YAMLError
 
