@@ -85,10 +85,9 @@ def _one_case(case: str, row: pd.Series, *, settings: ClinicalSettings) -> tuple
         values["kps"] = _number(row, "kps")
     if settings.volumes:
         volumes = {name: _number(row, name) for name in VOLUMES}
-        if any(np.isnan(value) for value in volumes.values()) and isinstance(row.get("mask"), str):
-            measured = _volumes_ml(row, notes)
-            volumes = {name: measured[name] if np.isnan(value) else value for name, value in volumes.items()}
-        values |= volumes
+        # A table that brings the whole tumour's volume also knows which of the others are unknown.
+        known = not np.isnan(volumes["wt_ml"])
+        values |= volumes if known or not isinstance(row.get("mask"), str) else _volumes_ml(row, notes)
     return values, notes
 
 

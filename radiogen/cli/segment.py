@@ -56,6 +56,10 @@ def segment(
     write_cohort(outcome.cohort, output / "cohort.csv")
     for case, row in outcome.volumes.iterrows():
         typer.echo(
-            f"{case}: whole tumour {row['wt_ml']:.1f} ml, core {row['tc_ml']:.1f} ml, enhancing {row['et_ml']:.1f} ml ({row['method']})"
+            f"{case}: whole tumour {_ml(row['wt_ml'])}, core {_ml(row['tc_ml'])}, enhancing {_ml(row['et_ml'])} ({row['method']})"
         )
     fail_if_incomplete(len({failure.case for failure in outcome.failures}), output / "failed.csv")
+
+
+def _ml(volume: float) -> str:
+    return f"{volume:.1f} ml" if volume == volume else "unknown"

@@ -22,7 +22,7 @@ from radiogen.run.quarantine import Failure
 from radiogen.segment.method import MethodResult, SegmentationMethod
 from radiogen.segment.names import SEGMENTATION_METHODS
 from radiogen.segment.weights import read_card
-from radiogen.types import RC
+from radiogen.types import ED, RC
 
 STAGE = "segment"
 OWN_LABELS = "brats2023"
@@ -34,8 +34,8 @@ class SegmentOutcome:
     """What segmenting a cohort gave.
 
     Args:
-        cohort: the rows that succeeded, with `mask` and `mask_labels` set.
-        volumes: index `case`; `wt_ml, tc_ml, et_ml, method`.
+        cohort: the rows that succeeded, with `mask`, `mask_labels` and the volumes set.
+        volumes: index `case`; `wt_ml, tc_ml, et_ml` (NaN where a region could not be determined), `method`.
         failures: the rows that did not.
     """
 
@@ -80,6 +80,9 @@ def segment_cohort(
     volumes = pd.DataFrame(
         [{name: fact[name] for name in names} for fact in facts.values()], index=list(facts), columns=names
     )
+    for name in names[:3]:
+        volumes[name] = volumes[name].astype(float)
+        done[name] = volumes[name]
     return SegmentOutcome(done, volumes.rename_axis("case"), failures)
 
 
@@ -110,10 +113,11 @@ class _Worker:
         description, result = self._given(row, images) if given else self._made(images)
         self._check(result, given)
         write_labels(out, result.labels, images.grid)
-        volumes = {name: round(value, 4) for name, value in region_volumes_ml(result.labels, images.grid).items()}
+        volumes = region_volumes_ml(result.labels, images.grid)
+        unknown = {f"{name}_ml" for name in result.unknown_regions}
         facts = {
             "case": case,
-            **volumes,
+            **{name: None if name in unknown else round(value, 4) for name, value in volumes.items()},
             **description,
             "labels": {
                 "1": "necrotic or non-enhancing core",
@@ -144,12 +148,13 @@ class _Worker:
     def _given(self, row: pd.Series, images: CaseImages) -> tuple[dict[str, str], MethodResult]:
         labels = read_case_mask(row, images.grid)
         present = set(np.unique(labels).tolist())
-        notes = []
-        if present <= {0, 2}:
+        notes, unknown = [], []
+        if present <= {0, ED}:
+            unknown = ["tc", "et"]
             notes.append(
                 "The given mask marks the whole tumour only; core and enhancing tumour are unknown, not absent."
             )
-        return {"method": "given"}, MethodResult(labels, [], notes)
+        return {"method": "given"}, MethodResult(labels, [], notes, unknown)
 
     def _made(self, images: CaseImages) -> tuple[dict[str, str], MethodResult]:
         method = _method(self.settings)

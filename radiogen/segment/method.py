@@ -17,11 +17,13 @@ class MethodResult:
         labels: radiogen's labels (1 NCR, 2 ED, 3 ET, 4 RC) on the case's canonical voxels.
         sequences_used: the sequences that decided something.
         notes: what could not be determined and why, in plain sentences.
+        unknown_regions: regions that are empty because they could not be determined; their volume is unknown, not zero.
     """
 
     labels: LabelVolume
     sequences_used: list[str]
     notes: list[str] = field(default_factory=list)
+    unknown_regions: list[str] = field(default_factory=list)
 
 
 @runtime_checkable

@@ -89,7 +89,9 @@ class FlairThreshold:
         used += [name for name in contrast if name not in used]
         if source == "t2f" and "t1n" in work.images and "t1n" not in used:
             used.append("t1n")
-        return MethodResult(labels, sorted(used), notes)
+        # Where nothing enhances, the core is not absent: it cannot be told from oedema.
+        unknown = ["tc", "et"] if not contrast else [] if (labels == ET).any() else ["tc"]
+        return MethodResult(labels, sorted(used), notes, unknown)
 
 
 def _prepare(images: Mapping[str, Volume], size: VoxelSize) -> _Work:
