@@ -13,7 +13,7 @@ from radiogen.cohort.case import REFERENCE_ORDER, CaseImages, check_one_space, r
 from radiogen.cohort.identifiers import identify
 from radiogen.cohort.join import JoinReport, join_labels
 from radiogen.cohort.labels import Labels
-from radiogen.cohort.layouts import Found, FoundCase
+from radiogen.cohort.layouts import Found, FoundCase, find_cases
 from radiogen.cohort.nifti import Grid, read_grid, read_image
 from radiogen.cohort.overlaps import find_links, label_conflicts, overlap_counts, unify_patients
 from radiogen.cohort.table import (

@@ -29,7 +29,7 @@ from radiogen.stats.auc import auc, delong_test
 from radiogen.stats.resampling import auc_interval_from, bootstrap_aucs, difference_interval_from
 from radiogen.types import Labels01, Scores
 
-Folds = list[tuple[int, Integer[np.ndarray, "_"]]]
+Folds = list[tuple[int, Integer[np.ndarray, " _"]]]
 """Repeat and rows of the test side, for every fold."""
 
 _MANY_CASES = 5000
