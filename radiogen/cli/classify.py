@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Config,
+    Jobs,
+    Output,
+    Params,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    reports_errors,
+    start_logging,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +59,7 @@ def classify(
         str | None,
         typer.Option("--sites", help="hold-out: test on whole sites where possible (default); ignore: do not."),
     ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")] = None,
+    params: Params = None,
     config: Config = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default: 0.")] = None,
     jobs: Jobs = 1,

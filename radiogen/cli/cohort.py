@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Config,
+    Dask,
+    Jobs,
+    Output,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    reports_errors,
+    start_logging,
+)
 
 if TYPE_CHECKING:
     from radiogen.pipeline.cohort import CohortOutcome
@@ -49,9 +59,7 @@ def cohort(
     ] = False,
     config: Config = None,
     jobs: Jobs = 1,
-    dask: Annotated[
-        str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
-    ] = None,
+    dask: Dask = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

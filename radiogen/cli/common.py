@@ -20,6 +20,10 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="YAML with this stage's settings; options on the command line win."),
 ]
+Dask = Annotated[
+    str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
+]
+Params = Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Every detail.")]
 

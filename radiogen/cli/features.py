@@ -7,12 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Config,
+    Dask,
+    Jobs,
+    Output,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    reports_errors,
+    start_logging,
+)
 
 Cohort = Annotated[Path, typer.Argument(help="The cohort table (made by `radiogen cohort` or `radiogen segment`).")]
-Dask = Annotated[
-    str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
-]
 Params = Annotated[
     Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, used unchanged instead of our settings.")
 ]

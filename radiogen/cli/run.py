@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Config,
+    Dask,
+    Jobs,
+    Output,
+    Params,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    reports_errors,
+    start_logging,
+)
 
 if TYPE_CHECKING:
     from radiogen.pipeline.study import StudyOutcome
@@ -32,12 +43,10 @@ def run(
     given_masks: Annotated[
         str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")
     ] = None,
-    params: Annotated[Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, unchanged.")] = None,
+    params: Params = None,
     config: Config = None,
     jobs: Jobs = 1,
-    dask: Annotated[
-        str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
-    ] = None,
+    dask: Dask = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Config,
+    Dask,
+    Jobs,
+    Output,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    reports_errors,
+    start_logging,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +41,7 @@ def segment(
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = None,
     config: Config = None,
     jobs: Jobs = 1,
-    dask: Annotated[
-        str | None, typer.Option("--dask", help="Scheduler address of a Dask cluster, such as tcp://head:8786.")
-    ] = None,
+    dask: Dask = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radiogen.cohort.case import REFERENCE_ORDER, CaseImages, check_one_space, read_case, read_case_mask
+from radiogen.cohort.case import REFERENCE_ORDER, CaseImages, check_one_space, read_case, read_case_mask, read_each
 from radiogen.cohort.identifiers import identify
 from radiogen.cohort.join import JoinReport, join_labels
 from radiogen.cohort.labels import Labels
@@ -197,19 +197,7 @@ def check_case(row: pd.Series, *, keep_unregistered: bool = False) -> list[str]:
         raise ImageError("The case has no sequence.", hint="Give at least one of t1n, t1c, t2w, t2f.")
     if isinstance(row["mask"], str):
         paths = {**paths, "mask": row["mask"]}
-    grids: dict[str, Grid] = {}
-    errors: list[ImageError] = []
-    for name, path in paths.items():
-        try:
-            grids[name] = read_grid(path)
-        except ImageError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ImageError(
-            f"{len(errors)} files cannot be used:", problems=[error.message for error in errors], hint=errors[0].hint
-        )
+    grids: dict[str, Grid] = read_each(paths, read_grid)
     reference = next(name for name in REFERENCE_ORDER if name in grids)
     try:
         check_one_space(grids, reference)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pandas as pd
 
@@ -12,6 +13,8 @@ from radiogen.cohort.nifti import Grid, Image, read_image
 from radiogen.cohort.table import present_sequences
 from radiogen.errors import GeometryError, ImageError
 from radiogen.types import SEQUENCES, LabelVolume, Volume
+
+Content = TypeVar("Content")
 
 REFERENCE_ORDER = ("t1c", "t2f", "t2w", "t1n")
 """Whose file grid the outputs of a case go back onto: the first of these that the case has."""
@@ -50,24 +53,36 @@ def read_case(row: pd.Series) -> CaseImages:
     paths = present_sequences(row)
     if not paths:
         raise ImageError("The case has no sequence.", hint="Give at least one of t1n, t1c, t2w, t2f.")
-    images: dict[str, Image] = {}
+    images: dict[str, Image] = read_each(paths, read_image)
+    reference = next(name for name in REFERENCE_ORDER if name in images)
+    check_one_space({name: image.grid for name, image in images.items()}, reference)
+    return CaseImages(str(row.name), {name: image.data for name, image in images.items()}, images[reference].grid)
+
+
+def read_each(paths: Mapping[str, str], read: Callable[[str], Content]) -> dict[str, Content]:
+    """Read several files of a case, and list every one that cannot be used.
+
+    Args:
+        paths: role -> file.
+        read: reads one file, or raises an ImageError.
+
+    Raises:
+        ImageError: files cannot be used.
+    """
+    contents: dict[str, Content] = {}
     errors: list[ImageError] = []
     for name, path in paths.items():
         try:
-            images[name] = read_image(path)
+            contents[name] = read(path)
         except ImageError as error:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise ImageError(
-            f"{len(errors)} sequences cannot be used:",
-            problems=[error.message for error in errors],
-            hint=errors[0].hint,
+            f"{len(errors)} files cannot be used:", problems=[error.message for error in errors], hint=errors[0].hint
         )
-    reference = next(name for name in REFERENCE_ORDER if name in images)
-    check_one_space({name: image.grid for name, image in images.items()}, reference)
-    return CaseImages(str(row.name), {name: image.data for name, image in images.items()}, images[reference].grid)
+    return contents
 
 
 def read_case_mask(row: pd.Series, grid: Grid) -> LabelVolume:

@@ -12,7 +12,8 @@ import pandas as pd
 from radiogen.cohort.table import TARGET_COLUMNS, write_cohort
 from radiogen.config.base import StageSettings
 from radiogen.config.study import StudySettings
-from radiogen.errors import CaseError, ConfigError, InputError
+from radiogen.errors import CaseError, CohortError, ConfigError, InputError
+from radiogen.fusion.join import check_target
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.features import run_features
 from radiogen.pipeline.inputs import card_settings
@@ -72,6 +73,7 @@ def run_study(
         InputError: no case is left after segmentation, or a target that was asked for cannot be classified.
     """
     study = Path(study)
+    _check(cohort, settings)
     make_folder(study)
     log.info("segment: %d cases", len(cohort))
     segmented = run_segment(cohort, study, settings.segment, jobs=jobs, dask=dask, progress=progress)
@@ -96,6 +98,17 @@ def run_study(
     report = study / "report.html"
     write_study_report(report, study, skipped=skipped, synthetic=synthetic)
     return StudyOutcome(report, verdicts, survival, failures, skipped)
+
+
+def _check(cohort: pd.DataFrame, settings: StudySettings) -> None:
+    """Find out what cannot work before hours of work are spent."""
+    for target in settings.targets or ():
+        check_target(target)
+    for branch in settings.branches:
+        _branch_settings(settings, branch)
+    unknown = [column for column in settings.survival_groups or () if column not in cohort.columns]
+    if unknown:
+        raise CohortError(f"The cohort has no column {', '.join(unknown)} to compare survival by.")
 
 
 def _classify(

@@ -26,6 +26,23 @@ def background_value(image: Volume) -> float:
     return float(values[counts.argmax()])
 
 
+def foreground(image: Volume) -> Mask:
+    """Return the voxels that differ from the background.
+
+    Works for raw scans (dark noise around the head), skull-stripped ones (exactly zero) and z-normalised ones (negative values in the brain).
+    """
+    low, high = np.percentile(image, [0.5, 99.5])
+    found = np.abs(image - background_value(image)) > 0.02 * max(float(high - low), 1e-12)
+    return np.asarray(found if found.any() else np.ones(image.shape, dtype=bool))
+
+
+def zscore(image: Volume, inside: Mask) -> Volume:
+    """Return the image with mean 0 and standard deviation 1 inside, and 0 outside."""
+    values = image[inside]
+    deviation = float(values.std())
+    return np.where(inside, (image - values.mean()) / (deviation if deviation > 0 else 1.0), 0).astype(np.float32)
+
+
 def tissue_peak(values: np.ndarray) -> tuple[float, float]:
     """Return the mode of a brain's intensities and their spread below it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cc3d
 import numpy as np
 from scipy.ndimage import (
     binary_fill_holes,
@@ -195,6 +196,28 @@ def two_classes(values: np.ndarray) -> tuple[float, float, float]:
     cut = int(between.argmax())
     gap = (moment[-1] - moment[cut]) / max(1 - below[cut], 1e-12) - moment[cut] / max(below[cut], 1e-12)
     return float(edges[cut + 1]), float(gap), float(min(1.0, between[cut] / clipped.var()))
+
+
+def bounding_box(mask: Mask, margin: int = 0) -> tuple[slice, slice, slice]:
+    """Return the smallest box around a mask that is not empty, widened by a margin as far as the volume goes.
+
+    Args:
+        mask: canonical mask.
+        margin: voxels added on every side.
+    """
+    sides = []
+    for axis in range(3):
+        at = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(max(0, int(at[0]) - margin), min(mask.shape[axis], int(at[-1]) + margin + 1)))
+    return sides[0], sides[1], sides[2]
+
+
+def without_small(mask: Mask, smallest_voxels: float) -> Mask:
+    """Return a mask without its connected components (26-neighbourhood) below a size, voxels."""
+    components = cc3d.connected_components(mask, connectivity=26)
+    large = np.bincount(components.ravel()) >= smallest_voxels
+    large[0] = False
+    return np.asarray(large[components])
 
 
 def erode(mask: Mask, voxel_mm: float | tuple[float, ...], radius_mm: float) -> Mask:

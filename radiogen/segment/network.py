@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
-import cc3d
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
@@ -15,9 +14,11 @@ from torch.nn import functional
 from radiogen.cohort.case import CaseImages
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import CaseError, ConfigError
+from radiogen.preprocess.intensity import foreground, zscore
+from radiogen.segment.lesion import bounding_box, without_small
 from radiogen.segment.method import MethodResult
 from radiogen.segment.weights import load_network
-from radiogen.types import ED, ET, NCR, LabelVolume, Mask, Volume
+from radiogen.types import ED, ET, NCR, LabelVolume, Mask
 
 Channels = Float32[torch.Tensor, "c a b d"]
 """Sequences on the network's own grid."""
@@ -73,7 +74,7 @@ class NetworkMethod:
         labels = np.zeros(case.images[used[0]].shape, dtype=np.uint8)
         labels[box] = regions_to_labels(dict(zip(self.card.outputs, probability, strict=True)), self.card.thresholds)
         voxel_ml = float(np.prod(case.grid.voxel_size_mm)) / 1000
-        labels = without_small_components(labels, self.settings.smallest_ml / voxel_ml)
+        labels[~without_small(labels > 0, self.settings.smallest_ml / voxel_ml)] = 0
         notes = [f"{name} is missing; its channel was left empty." for name in self.card.sequences if name not in used]
         return MethodResult(labels, used, notes)
 
@@ -169,34 +170,6 @@ def _cpu_capabilities() -> Mapping[str, object]:
     return capabilities
 
 
-def foreground(image: Volume) -> Mask:
-    """Return the voxels that differ from the background, whose value the corners hold.
-
-    Works for raw scans (dark noise around the head), skull-stripped ones (exactly zero) and z-normalised ones (negative values in the brain).
-    """
-    far = np.array(image.shape) - 1
-    corners = [image[tuple(far * np.array(corner))] for corner in product((0, 1), repeat=3)]
-    low, high = np.percentile(image, [0.5, 99.5])
-    found = np.abs(image - np.median(corners)) > 0.02 * max(float(high - low), 1e-12)
-    return found if found.any() else np.ones(image.shape, dtype=bool)
-
-
-def zscore(image: Volume, inside: Mask) -> Volume:
-    """Return the image with mean 0 and standard deviation 1 inside, and 0 outside."""
-    values = image[inside]
-    deviation = float(values.std())
-    return np.where(inside, (image - values.mean()) / (deviation if deviation > 0 else 1.0), 0).astype(np.float32)
-
-
-def bounding_box(mask: Mask) -> tuple[slice, slice, slice]:
-    """Return the smallest box around a mask that is not empty."""
-    sides = []
-    for axis in range(3):
-        filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        sides.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return sides[0], sides[1], sides[2]
-
-
 def regions_to_labels(probability: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> LabelVolume:
     """Return labels from region probabilities: enhancing wins over core, core over whole tumour.
 
@@ -215,15 +188,6 @@ def regions_to_labels(probability: Mapping[str, np.ndarray], thresholds: Mapping
         if region in probability:
             labels[probability[region] > thresholds.get(region, 0.5)] = label
     return labels
-
-
-def without_small_components(labels: LabelVolume, smallest_voxels: float | int) -> LabelVolume:
-    """Return labels without connected components (26-neighbourhood) of tumour below a size."""
-    if smallest_voxels <= 1:
-        return labels
-    components = cc3d.connected_components(labels > 0, connectivity=26)
-    large = np.bincount(components.ravel()) >= smallest_voxels
-    return np.where(large[components], labels, 0).astype(np.uint8)
 
 
 def _resize(channels: torch.Tensor, shape: list[int]) -> torch.Tensor:

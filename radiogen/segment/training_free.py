@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import gaussian_filter
 
 from radiogen.cohort.case import CaseImages
 from radiogen.config.segment import SegmentSettings
@@ -15,7 +15,16 @@ from radiogen.errors import CaseError
 from radiogen.preprocess.brain import find_brain
 from radiogen.preprocess.intensity import tissue_peak, z_map
 from radiogen.preprocess.resample import VoxelSize, resample, resized_shape
-from radiogen.segment.lesion import LesionRules, close, dilate, fill, find_enhancement, find_lesion
+from radiogen.segment.lesion import (
+    LesionRules,
+    bounding_box,
+    close,
+    dilate,
+    fill,
+    find_enhancement,
+    find_lesion,
+    without_small,
+)
 from radiogen.segment.method import MethodResult
 from radiogen.types import ED, ET, NCR, LabelVolume, Mask, Volume
 
@@ -78,7 +87,7 @@ class FlairThreshold:
         used.append(source)
         lesion = find_lesion(z, work.brain, WORK_MM, LesionRules())
         whole = _on_file_grid(work.uncut(lesion), size, case.grid.canonical_shape)
-        whole = _without_small(whole, size, self.settings.smallest_ml)
+        whole = without_small(whole, self.settings.smallest_ml * 1000 / float(np.prod(size)))
         if not whole.any():
             raise CaseError(
                 f"No tumour was found: nothing in the brain stands out on {source}.",
@@ -104,17 +113,9 @@ def _prepare(images: Mapping[str, Volume], size: VoxelSize) -> _Work:
     shape = resized_shape(next(iter(images.values())).shape, size, isotropic)
     work = {name: resample(image, size, isotropic, shape) for name, image in images.items()}
     found = find_brain(work, WORK_MM)
-    box = _bounding_box(found.mask, margin=4)
+    box = bounding_box(found.mask, margin=4)
     cut = {name: np.ascontiguousarray(image[box]) for name, image in work.items()}
     return _Work(cut, np.ascontiguousarray(found.mask[box]), found.skull_on, shape, box)
-
-
-def _bounding_box(mask: Mask, margin: int) -> tuple[slice, slice, slice]:
-    slices = []
-    for axis in range(3):
-        at = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        slices.append(slice(max(0, int(at[0]) - margin), min(mask.shape[axis], int(at[-1]) + margin + 1)))
-    return slices[0], slices[1], slices[2]
 
 
 def _lesion_map(work: _Work, notes: list[str]) -> tuple[str, Volume]:
@@ -143,7 +144,7 @@ def _parts(
     z, used = _enhancement(images, whole, brain, size, notes)
     if z is None:
         return labels, used
-    box = _bounding_box(whole, margin=8)
+    box = bounding_box(whole, margin=8)
     inside, z = whole[box], z[box]
     reach = dilate(inside, size, 2.0) & brain[box]
     enhancing = find_enhancement(z, inside, reach, size, least_ml=_LEAST_ENHANCEMENT_ML)
@@ -204,10 +205,3 @@ def _robust_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def _on_file_grid(mask: Mask, size: VoxelSize, shape: tuple[int, int, int]) -> Bool[np.ndarray, "a b c"]:
     fine = resample(mask.astype(np.float32), (WORK_MM,) * 3, size, shape)
     return np.asarray(fine > 0.5)
-
-
-def _without_small(mask: Mask, size: VoxelSize, smallest_ml: float) -> Mask:
-    labelled, _ = label(mask)
-    large = np.bincount(labelled.ravel()) * (float(np.prod(size)) / 1000) >= smallest_ml
-    large[0] = False
-    return np.asarray(large[labelled])

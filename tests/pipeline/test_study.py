@@ -72,6 +72,31 @@ def test_a_second_run_changes_nothing_and_is_quick(cohort: Path, undisturbed: Pa
     assert {path: path.stat().st_mtime_ns for path in undisturbed.glob("masks/*")} == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("targets: [idhh]", "Did you mean 'idh'"),
+        ("branches: [radiomix]", "Did you mean 'radiomics'"),
+        ("survival_groups: [moon]", "no column moon"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work(cohort: Path, tmp_path: Path, settings: str, said: str) -> None:
+    (tmp_path / "settings.yaml").write_text(settings)
+    arguments = [
+        "run",
+        str(cohort),
+        "-o",
+        str(tmp_path / "study"),
+        "--config",
+        str(tmp_path / "settings.yaml"),
+        "--quiet",
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "study" / "masks").exists()
+
+
 def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(
     cohort: Path, undisturbed: Path, tmp_path: Path
 ) -> None:

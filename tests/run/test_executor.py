@@ -39,3 +39,15 @@ def test_an_output_that_cannot_be_written_stops_the_run(jobs: int) -> None:
 
 def test_no_cases_is_no_work() -> None:
     assert run_cases(invert, {}, stage="invert", jobs=2, progress=False) == ({}, [])
+
+
+def test_the_same_call_runs_on_a_dask_cluster() -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        results, failures = run_cases(
+            invert, {"a": 4.0, "b": -1.0}, stage="invert", dask=cluster.scheduler_address, progress=False
+        )
+    assert results == {"a": 0.25}
+    assert [failure.case for failure in failures] == ["b"]

@@ -10,16 +10,9 @@ from radiogen.cohort.case import CaseImages
 from radiogen.cohort.nifti import Grid
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import CaseError, ConfigError
-from radiogen.segment.network import (
-    NetworkMethod,
-    bounding_box,
-    choose_device,
-    choose_precision,
-    foreground,
-    regions_to_labels,
-    without_small_components,
-    zscore,
-)
+from radiogen.preprocess.intensity import foreground, zscore
+from radiogen.segment.lesion import bounding_box, without_small
+from radiogen.segment.network import NetworkMethod, choose_device, choose_precision, regions_to_labels
 from tests.segment.data import made_up_case, tiny_weights
 
 
@@ -135,12 +128,12 @@ def test_enhancement_wins_over_core_over_whole_tumour() -> None:
 
 
 def test_specks_are_removed() -> None:
-    labels = np.zeros((10, 10, 10), dtype=np.uint8)
-    labels[1:4, 1:4, 1:4] = 2
-    labels[8, 8, 8] = 3
-    kept = without_small_components(labels, 5.0)
-    assert kept.sum() == 2 * 27
-    assert np.array_equal(without_small_components(labels, 0.0), labels)
+    mask = np.zeros((10, 10, 10), dtype=bool)
+    mask[1:4, 1:4, 1:4] = True
+    mask[8, 8, 8] = True
+    assert without_small(mask, 5.0).sum() == 27
+    assert np.array_equal(without_small(mask, 0.0), mask)
+    assert without_small(mask, 28.0).sum() == 0
 
 
 def test_devices() -> None:
