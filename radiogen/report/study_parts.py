@@ -238,9 +238,17 @@ def _volume_table(volumes: pd.DataFrame) -> pd.DataFrame:
             continue
         values = pd.to_numeric(volumes[f"{name}_ml"], errors="coerce").dropna()
         empty = int((values == 0).sum())
-        words = _spread(values, 1) if empty < len(values) else "in none of the masks"
-        rows.append({"region": REGION_WORDS[name], "volume, ml": words, "empty in": count(empty, "case")})
-    return pd.DataFrame(rows, columns=["region", "volume, ml", "empty in"])
+        words = _spread(values, 1) if empty < len(values) else "in none of the masks" if len(values) else "unknown"
+        unknown = len(volumes) - len(values)
+        rows.append(
+            {
+                "region": REGION_WORDS[name],
+                "volume, ml": words,
+                "empty in": count(empty, "case"),
+                "unknown in": count(unknown, "case"),
+            }
+        )
+    return pd.DataFrame(rows, columns=["region", "volume, ml", "empty in", "unknown in"])
 
 
 def _spread(values: pd.Series, digits: int) -> str:

@@ -172,3 +172,13 @@ def test_thumbnails_in_the_page_are_pictures(study: Path) -> None:
 def test_volume_figure_leaves_out_regions_that_no_mask_has() -> None:
     figure = volume_figure(pd.DataFrame({"wt_ml": [1.0, 0.0], "tc_ml": [0.0, 0.0]}))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["whole tumour"]
+
+
+def test_volumes_that_are_unknown_are_counted_apart_from_empty_ones() -> None:
+    from radiogen.report.study_parts import _volume_table
+
+    volumes = pd.DataFrame({"wt_ml": [10.0, 20.0], "tc_ml": [np.nan, 3.0], "et_ml": [np.nan, np.nan]})
+    table = _volume_table(volumes).set_index("region")
+    assert table["unknown in"].tolist() == ["0 cases", "1 case", "2 cases"]
+    assert table["empty in"].tolist() == ["0 cases", "0 cases", "0 cases"]
+    assert table["volume, ml"].iloc[2] == "unknown"
