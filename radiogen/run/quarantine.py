@@ -63,7 +63,8 @@ def write_failures(path: str | Path, failures: Iterable[Failure], *, stages: Ite
         [old[~old["stage"].isin(list(replaced))], pd.DataFrame(new, columns=COLUMNS, dtype=str)], ignore_index=True
     )
     if table.empty:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return
     write_csv(path, table.sort_values(["case", "stage"], kind="stable"), index=False)
 
