@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -94,15 +95,13 @@ class NetworkMethod:
 
     def _infer(self, channels: Channels, shape: tuple[int, ...]) -> Float[np.ndarray, "r i j k"]:
         flips = list(product((False, True), repeat=3)) if self.settings.tta else [(False, False, False)]
-        total: torch.Tensor | None = None
-        for flip in flips:
-            axes = [axis + 1 for axis, mirrored in enumerate(flip) if mirrored]
-            one = self._forward(channels.flip(axes) if axes else channels)
-            one = one.flip(axes) if axes else one
-            total = one if total is None else total + one
-        if total is None:  # unreachable: there is always at least the unmirrored pass
-            raise ConfigError("No pass was made.")
+        total = reduce(torch.add, (self._mirrored(channels, flip) for flip in flips))
         return _resize(total / len(flips), list(shape)).numpy()
+
+    def _mirrored(self, channels: Channels, flip: tuple[bool, ...]) -> torch.Tensor:
+        """Return the probabilities of a mirror image, mirrored back."""
+        axes = [axis + 1 for axis, mirrored in enumerate(flip) if mirrored]
+        return self._forward(channels.flip(axes)).flip(axes) if axes else self._forward(channels)
 
     @torch.inference_mode()
     def _forward(self, channels: Channels) -> torch.Tensor:
