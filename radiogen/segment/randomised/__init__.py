@@ -1,0 +1,1 @@
+"""Made-up patients for training: anatomy, glioma, contrast and scanner drawn at random, fast enough to be drawn anew at every step."""
