@@ -9,7 +9,20 @@ from radiogen.segment.randomised.anatomy import Brain
 from radiogen.segment.randomised.fields import Draws, Field, blur
 from radiogen.segment.randomised.glioma import Glioma
 
-TISSUES = ("grey", "deep_grey", "white", "fluid", "oedema", "solid", "necrosis", "enhancing", "blood", "cavity", "vessel", "old_lesion")
+TISSUES = (
+    "grey",
+    "deep_grey",
+    "white",
+    "fluid",
+    "oedema",
+    "solid",
+    "necrosis",
+    "enhancing",
+    "blood",
+    "cavity",
+    "vessel",
+    "old_lesion",
+)
 
 SIGNAL: dict[str, dict[str, tuple[float, float]]] = {
     #              grey          deep_grey     white         fluid         oedema        solid         necrosis
@@ -37,7 +50,7 @@ def render(draws: Draws, brain: Brain, glioma: Glioma | None, sequences: tuple[s
     for name in sequences:
         means = _means(draws, name, first_t1)
         signal = torch.tensordot(torch.tensor([means[tissue] for tissue in TISSUES]), shares, dims=1)
-        signal = signal * (1 + draws.between(0.0, 0.06) * draws.field(3.5 + 3 * draws.between(0, 1)))
+        signal = signal * (1 + draws.between(0.0, 0.06) * draws.field(3.5 + 3 * draws.between(0.0, 1.0)))
         if lesion is not None:
             sign = -1.0 if name.startswith("t1") else 1.0
             grain = sign * draws.between(0.2, 0.9) * texture[0] + draws.between(0.0, 0.7) * texture[1]
@@ -55,6 +68,8 @@ def _means(draws: Draws, name: str, first_t1: dict[str, float]) -> dict[str, flo
         for tissue in ("grey", "deep_grey", "fluid", "oedema", "solid", "necrosis", "blood", "cavity", "old_lesion"):
             means[tissue] = alike * first_t1[tissue] + (1 - alike) * means[tissue]
         step = draws.log_between(0.15, 0.45) if draws.chance(0.3) else draws.between(0.4, 1.4)
+    _fade(draws, name, means)
+    if name == "t1c":
         means["enhancing"] = max(means["solid"], first_t1["enhancing"]) + step
     if draws.chance(0.04):
         # Rarely the healthy tissues are in any order at all: no rule of thumb about them is safe.
@@ -62,6 +77,19 @@ def _means(draws: Draws, name: str, first_t1: dict[str, float]) -> dict[str, flo
         values = draws.rng.permutation([means[tissue] for tissue in healthy])
         means.update(zip(healthy, (float(value) for value in values), strict=True))
     return means
+
+
+def _fade(draws: Draws, name: str, means: dict[str, float]) -> None:
+    """Bring oedema and solid tumour nearer to healthy tissue: oedema can hardly be seen on T1, and tumour without oedema is faint everywhere."""
+    faint = draws.between(0.0, 1.0) if name.startswith("t1") else draws.between(0.35, 1.0)
+    seen = faint if draws.chance(0.5) else 1.0
+    means["oedema"] = means["white"] + seen * (means["oedema"] - means["white"])
+    # What is solid differs from what is merely wet: longer T1 and T2, as dense cells and small cysts give.
+    step = draws.between(0.0, 0.25)
+    if name.startswith("t1"):
+        means["solid"] = min(means["solid"], means["oedema"] - step)
+    elif name == "t2w" and draws.chance(0.7):
+        means["solid"] = max(means["solid"], means["oedema"] + step)
 
 
 def _shares(draws: Draws, brain: Brain, glioma: Glioma | None) -> torch.Tensor:
@@ -83,21 +111,37 @@ def _shares(draws: Draws, brain: Brain, glioma: Glioma | None) -> torch.Tensor:
     ghost = draws.between(0.0, 0.3) * oedema
     parts = healthy * (rest + ghost)
     return torch.stack(
-        [*parts, oedema - ghost, solid, necrosis, enhancing, glioma.blood * keep, glioma.cavity, vessel * rest, old * (1 - vessel) * rest]
+        [
+            *parts,
+            oedema - ghost,
+            solid,
+            necrosis,
+            enhancing,
+            glioma.blood * keep,
+            glioma.cavity,
+            vessel * rest,
+            old * (1 - vessel) * rest,
+        ]
     )
 
 
 def _vessels(draws: Draws, brain: Brain) -> Field:
     """Return what takes up contrast agent in a healthy brain: sinus, pial vessels, choroid plexus and dura."""
     wet = (brain.fluid * 1.4).clamp(0, 1)
-    tubes = torch.exp(-((draws.field(11.0) / draws.between(0.1, 0.25)) ** 2)) * (draws.field(16.0) > draws.between(0.0, 1.2))
+    tubes = torch.exp(-((draws.field(11.0) / draws.between(0.1, 0.25)) ** 2)) * (
+        draws.field(16.0) > draws.between(0.0, 1.2)
+    )
     pial = draws.between(0.2, 0.9) * tubes * wet * (brain.depth_mm < 18)
     plexus = draws.between(0.0, 0.8) * (brain.ventricle_mm < 1) * (draws.field(7.0) > draws.between(0.8, 2.0))
     sinus = draws.between(0.0, 1.0) * (brain.midline_mm.abs() < 3) * (brain.depth_mm < 6)
     dura = nothing = torch.zeros_like(wet)
     if draws.chance(0.6):
         reach = draws.between(1.0, 4.0)
-        dura = draws.between(0.2, 0.9) * torch.sigmoid((reach - brain.depth_mm) / 0.7) * (draws.field(25.0) > draws.between(-1.5, 0.8))
+        dura = (
+            draws.between(0.2, 0.9)
+            * torch.sigmoid((reach - brain.depth_mm) / 0.7)
+            * (draws.field(25.0) > draws.between(-1.5, 0.8))
+        )
     white = nothing
     if draws.chance(0.3):
         white = draws.between(0.1, 0.4) * tubes * (brain.depth_mm < 40) * (1 - wet)
@@ -108,7 +152,9 @@ def _old_lesions(draws: Draws, brain: Brain) -> Field:
     """Return white-matter lesions of age and caps round the ventricles: bright on FLAIR, no tumour."""
     lesions = torch.zeros_like(brain.white)
     if draws.chance(0.6):
-        caps = torch.sigmoid((draws.between(0.5, 5.0) - brain.ventricle_mm) / 0.8) * torch.sigmoid(draws.field(20.0) * 3)
+        caps = torch.sigmoid((draws.between(0.5, 5.0) - brain.ventricle_mm) / 0.8) * torch.sigmoid(
+            draws.field(20.0) * 3
+        )
         lesions = draws.between(0.2, 0.9) * caps * brain.white
     if draws.chance(0.3):
         spots = torch.sigmoid((draws.field(6.0) - draws.between(1.7, 2.6)) / 0.1) * brain.white

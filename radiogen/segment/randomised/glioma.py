@@ -11,7 +11,7 @@ from torch.nn import functional
 from radiogen.segment.randomised.anatomy import Head
 from radiogen.segment.randomised.fields import Draws, Field, blur, length, soft_step
 
-KINDS = {"ring": 0.46, "cystic": 0.09, "solid": 0.11, "patchy": 0.15, "none": 0.19}
+KINDS = {"ring": 0.50, "cystic": 0.08, "solid": 0.12, "patchy": 0.14, "none": 0.16}
 """How the core takes up contrast agent, and how often: a rim round necrosis, a thin rim round a cyst, all of it, in spots, not at all."""
 
 _NO_TUMOUR = 0.03
@@ -73,10 +73,11 @@ def draw_plan(draws: Draws, head: Head) -> Plan | None:
     n_foci = 1 + int(draws.rng.choice(3, p=[0.8, 0.14, 0.06]))
     centres = _places(draws, head, n_foci)
     radii = [radius] + [radius * draws.between(0.2, 0.8) for _ in centres[1:]]
+    spread = draws.log_between(4.0, 40.0)
     if kind == "none":
         spread = draws.between(0.0, 8.0)
-    else:
-        spread = 0.0 if draws.chance(0.07) else draws.log_between(4.0, 40.0)
+    elif draws.chance(0.07):
+        spread = 0.0
     rim = draws.log_between(1.2, 3.0) if kind == "cystic" else min(draws.log_between(1.6, 9.0), 0.7 * radius)
     return Plan(kind, centres, radii, spread, rim, draws.between(0.06, 0.34), draws.log_between(0.5, 4.5))
 
@@ -87,15 +88,18 @@ def _places(draws: Draws, head: Head, n_foci: int) -> list[np.ndarray]:
     inside, _, white, depth, ventricle = head.sample(step)
     world = head.world_mm[:, ::step, ::step, ::step].reshape(3, -1).numpy().T
     weight = (inside > 0.5) & (depth > 6) & (ventricle > 4)
-    weight = weight * (0.15 + white) * torch.where(torch.as_tensor(head.template_mm[2, ::step, ::step, ::step]) < -20, 0.25, 1.0)
+    weight = (
+        weight
+        * (0.15 + white)
+        * torch.where(torch.as_tensor(head.template_mm[2, ::step, ::step, ::step]) < -20, 0.25, 1.0)
+    )
     chances = weight.reshape(-1).numpy().astype(float)
     first = world[draws.rng.choice(len(chances), p=chances / chances.sum())]
     places = [first]
     apart = np.linalg.norm(world - first, axis=1)
-    near = chances * ((apart > 12) & (apart < draws.between(30, 80)))
-    for _ in range(n_foci - 1):
-        if near.sum() > 0:
-            places.append(world[draws.rng.choice(len(near), p=near / near.sum())])
+    near = chances * ((apart > 12) & (apart < draws.between(30.0, 80.0)))
+    if near.sum() > 0:
+        places.extend(world[draws.rng.choice(len(near), size=n_foci - 1, p=near / near.sum())])
     jitter = 0.5 * step * draws.spacing_mm
     return [place + draws.rng.uniform(-jitter, jitter, 3) for place in places]
 
@@ -106,7 +110,11 @@ def core_distance(draws: Draws, head: Head, plan: Plan) -> Field:
     Each focus is an ellipsoid turned at random; smooth fields as large as the focus and smaller ones lobe its surface.
     """
     main = plan.radius_mm[0]
-    lobes = 0.9 * draws.field(1.3 * main) + 0.6 * draws.field(max(0.6 * main, 4.0)) + 0.3 * draws.field(max(0.3 * main, 4.0))
+    lobes = (
+        0.9 * draws.field(1.3 * main)
+        + 0.6 * draws.field(max(0.6 * main, 4.0))
+        + 0.3 * draws.field(max(0.3 * main, 4.0))
+    )
     stretch = torch.exp(plan.lobed * lobes)
     distance = torch.full(draws.shape, _FAR_MM)
     for place, radius in zip(plan.centre_mm, plan.radius_mm, strict=True):
@@ -116,7 +124,9 @@ def core_distance(draws: Draws, head: Head, plan: Plan) -> Field:
         squeeze = np.exp(draws.rng.uniform(-0.4, 0.4, 3))
         squeeze /= np.prod(squeeze) ** (1 / 3)
         matrix = torch.tensor(np.diag(squeeze) @ turn, dtype=torch.float32)
-        distance = torch.minimum(distance, length((matrix @ away.reshape(3, -1)).reshape(away.shape)) * stretch - radius)
+        distance = torch.minimum(
+            distance, length((matrix @ away.reshape(3, -1)).reshape(away.shape)) * stretch - radius
+        )
     return distance
 
 
@@ -137,7 +147,9 @@ def travel_mm(start: Field, slowness: Field, spacing_mm: float, most_mm: float) 
         before = functional.pad(times, (1, 1, 1, 1, 1, 1), value=_FAR_MM)
         for a, b, c in shifts:
             step_mm = spacing_mm * (abs(a) + abs(b) + abs(c)) ** 0.5
-            there = before[1 + a : 1 + a + times.shape[0], 1 + b : 1 + b + times.shape[1], 1 + c : 1 + c + times.shape[2]]
+            there = before[
+                1 + a : 1 + a + times.shape[0], 1 + b : 1 + b + times.shape[1], 1 + c : 1 + c + times.shape[2]
+            ]
             times = torch.minimum(times, there + step_mm * slowness)
     return times
 
@@ -160,7 +172,7 @@ def grow(draws: Draws, head: Head, plan: Plan) -> Glioma:
     necrotic, enhancing = necrotic * core, enhancing * core
     blood = torch.zeros_like(core)
     if draws.chance(0.15):
-        blood = core * torch.sigmoid((draws.field(draws.between(6, 14)) - draws.between(0.8, 2.0)) / 0.15)
+        blood = core * torch.sigmoid((draws.field(draws.between(6.0, 14.0)) - draws.between(0.8, 2.0)) / 0.15)
     return Glioma(presence, core, necrotic, enhancing, blood, _cavity(draws, head, plan, inside), below)
 
 
@@ -210,7 +222,7 @@ def _inner(draws: Draws, plan: Plan, below_mm: Field) -> tuple[Field, Field]:
         holes = soft_step(patch + draws.between(1.0, 2.5), 0.15)
         return holes, (1 - holes)
     thick = plan.rim_mm * torch.exp(draws.between(0.1, 0.55) * draws.field(max(0.8 * main, 6.0)))
-    shell = 0.0 if draws.chance(0.55) else draws.between(0.5, 0.25 * main)
+    shell = 0.0 if draws.chance(0.72) else draws.between(0.5, 0.2 * main + 0.5)
     outside_rim = soft_step(below_mm - shell - 0.4 * shell * patch, 0.4) if shell > 0 else nothing
     inner = below_mm - shell - thick * (1 + draws.between(0.0, 0.6) * patch)
     necrotic = 1 - soft_step(inner, 0.4)
