@@ -76,7 +76,7 @@ class DataSettings(StageSettings):
     """Probability that a case loses a random, proper subset of its sequences."""
 
     augmentation: Literal["none", "flips", "light", "strong"] = "light"
-    """`flips`: mirror images; `light`: also gain and offset of the intensities; `strong`: also rotation, scaling, noise, blur, gamma, low resolution."""
+    """`flips`: mirror images; `light`: also gain and offset of intensities; `strong`: also rotation, scaling, noise, blur, gamma, low resolution."""
 
 
 class OptimiserSettings(StageSettings):
@@ -96,11 +96,15 @@ class OptimiserSettings(StageSettings):
     weight_decay: float = Field(default=1e-5, ge=0)
     """Weight decay."""
 
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the first and second moments of `adam` and `adamw`."""
+
     momentum: float = Field(default=0.99, ge=0, lt=1)
     """Momentum of `sgd-nesterov`."""
 
-    schedule: Literal["constant", "cosine", "polynomial", "plateau"] = "cosine"
-    """How the learning rate falls: not at all, half a cosine, `(1 - t)^0.9`, or by a factor when the loss stops falling."""
+    schedule: Literal["constant", "cosine", "polynomial", "plateau", "late"] = "cosine"
+    """How the learning rate falls: not at all, half a cosine, `(1 - t)^0.9`, by a factor when the loss stops falling, or in a straight line over the
+    last fifth of the steps; none with schedule-free."""
 
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate rises linearly at the start."""
@@ -198,6 +202,12 @@ class TrainSettings(StageSettings):
         unknown += [name for name in self.data.regions if name not in REGIONS]
         if unknown:
             raise ValueError(f"unknown sequence or region: {', '.join(unknown)}")
+        if self.optimiser.name == "adamw-schedulefree" and self.optimiser.average_decay:
+            raise ValueError("adamw-schedulefree averages the weights itself; average_decay must be 0")
+        if self.data.source == "domain-randomised" and (
+            self.data.targets != "regions" or self.data.regions != REGIONS or self.data.planes != "volume"
+        ):
+            raise ValueError("made-up patients come with the regions wt, tc and et in three dimensions only")
         if isinstance(self.fold, int) and not 0 <= self.fold < self.n_folds:
             raise ValueError(f"fold is {self.fold}; 0 to {self.n_folds - 1} or 'all' is accepted")
         if self.keep == "best" and self.fold == "all":

@@ -1,6 +1,9 @@
-"""MONAI's segmentation networks behind one signature: `build(in_channels, out_channels, **arguments)`.
+"""Networks behind one signature: `build_network(name, in_channels, out_channels, arguments)`.
 
-Each function holds the defaults of the paper or bundle it is known from; `arguments` override them and travel in the weights' card.
+Each function here holds the defaults of the paper or bundle that a MONAI network is known from; `arguments` override them and travel in the weights'
+card. In evaluation mode every network returns one tensor of logits. In training mode those with `deep_supervision` return a list or tuple of maps,
+finest first, or (DynUNet) one tensor with a further axis after the batch; those with a loss of their own return
+`radiogen.segment.architectures.auxiliary.WithAuxiliaryLoss`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ import torch
 from monai.networks import nets
 
 from radiogen.errors import ConfigError
+from radiogen.segment.architectures.auxiliary import SegResNetWithReconstruction
 from radiogen.segment.names import NETWORKS
+
+_LARGEST_MULTIPLE = 64
 
 
 def build_network(
@@ -36,89 +42,128 @@ def build_network(
     build = NETWORKS.load(name)
     try:
         network: torch.nn.Module = build(in_channels, out_channels, **(arguments or {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AssertionError) as error:  # MONAI asserts on some arguments
         raise ConfigError(f"The network '{name}' cannot be built with {arguments}: {error}") from error
     return network.eval()
 
 
-def segresnet(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
+def input_multiple(name: str, in_channels: int, arguments: dict[str, Any] | None = None) -> int | None:
+    """Return the number of voxels that every axis of a network's input must be a multiple of (a power of two).
+
+    The network is tried on sizes of shape alone (torch's `meta` device): no arithmetic is done.
+
+    Args:
+        name: name in the registry of networks.
+        in_channels: sequences it takes.
+        arguments: constructor arguments that override the defaults.
+
+    Returns:
+        None where the network takes one size only, or none up to 3 x 64 voxels.
+
+    Example:
+        >>> input_multiple("dynunet", 4), input_multiple("segresnet", 4), input_multiple("unetr", 4)
+        (16, 8, None)
+    """
+    network = build_network(name, in_channels, 1, arguments).to("meta")
+    with torch.device("meta"), torch.no_grad():
+        multiple = 1
+        while multiple <= _LARGEST_MULTIPLE:
+            shape = [3 * multiple] * int((arguments or {}).get("spatial_dims", 3))
+            try:
+                if list(network(torch.zeros(1, in_channels, *shape)).shape[2:]) == shape:
+                    return multiple
+            except (RuntimeError, ValueError):  # maps of different size cannot be joined
+                pass
+            multiple *= 2
+    return None
+
+
+def segresnet(in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any) -> torch.nn.Module:
     """Return SegResNet.
 
     Source: Myronenko 2018, arXiv 1810.11654; defaults of MONAI's BraTS bundle.
     """
     defaults = {"init_filters": 16, "blocks_down": [1, 2, 2, 4], "blocks_up": [1, 1, 1], "dropout_prob": 0.2}
-    return nets.SegResNet(3, in_channels=in_channels, out_channels=out_channels, **{**defaults, **arguments})
+    return nets.SegResNet(spatial_dims, in_channels=in_channels, out_channels=out_channels, **{**defaults, **arguments})
 
 
-class _FirstOutput(torch.nn.Module):
-    """A network that returns several things, of which the first is the segmentation."""
+def segresnet_vae(
+    in_channels: int, out_channels: int, *, reconstruction_weight: float = 0.1, **arguments: Any
+) -> torch.nn.Module:
+    """Return SegResNet with its variational branch, whose loss is added while it trains.
 
-    def __init__(self, network: torch.nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(x)[0]
-
-
-def segresnet_vae(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
-    """Return SegResNet with its variational branch; only the segmentation is returned.
-
-    Source: Myronenko 2018, arXiv 1810.11654.
+    Source: Myronenko 2018, arXiv 1810.11654 (weight 0.1, 256-dimensional code).
     """
     defaults = {
         "input_image_size": (128, 128, 128),
+        "vae_estimate_std": True,
         "init_filters": 16,
         "blocks_down": [1, 2, 2, 4],
         "blocks_up": [1, 1, 1],
     }
-    return _FirstOutput(
-        nets.SegResNetVAE(in_channels=in_channels, out_channels=out_channels, **{**defaults, **arguments})
-    )
+    return SegResNetWithReconstruction(in_channels, out_channels, reconstruction_weight, **{**defaults, **arguments})
 
 
-def dynunet(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
-    """Return MONAI's dynamic U-Net, the architecture of nnU-Net.
+def dynunet(in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any) -> torch.nn.Module:
+    """Return MONAI's dynamic U-Net, the architecture of nnU-Net; with `deep_supervision` its maps are stacked after the batch axis.
 
     Source: Isensee et al. 2021, Nat Methods 18:203.
     """
     strides = arguments.pop("strides", [1, 2, 2, 2, 2])
     defaults = {"kernel_size": [3] * len(strides), "strides": strides, "upsample_kernel_size": strides[1:]}
-    return nets.DynUNet(3, in_channels, out_channels, **{**defaults, **arguments})
+    network = nets.DynUNet(spatial_dims, in_channels, out_channels, **{**defaults, **arguments})
+    # MONAI registers every layer twice, under its own name and inside `skip_layers`, and a safetensors file takes no tensor twice. As a plain
+    # attribute the second holds the same layers without naming them in the state.
+    network.__dict__["skip_layers"] = network._modules.pop("skip_layers")
+    return network
 
 
-def unet(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
+def unet(in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any) -> torch.nn.Module:
     """Return the residual U-Net.
 
     Source: Kerfoot et al. 2019, LNCS 11395:371.
     """
     defaults = {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2), "num_res_units": 2}
-    return nets.UNet(3, in_channels, out_channels, **{**defaults, **arguments})
+    return nets.UNet(spatial_dims, in_channels, out_channels, **{**defaults, **arguments})
 
 
-def attention_unet(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
+def attention_unet(in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any) -> torch.nn.Module:
     """Return Attention U-Net.
 
     Source: Oktay et al. 2018, arXiv 1804.03999.
     """
     defaults = {"channels": (16, 32, 64, 128, 256), "strides": (2, 2, 2, 2)}
-    return nets.AttentionUnet(3, in_channels, out_channels, **{**defaults, **arguments})
+    return nets.AttentionUnet(spatial_dims, in_channels, out_channels, **{**defaults, **arguments})
 
 
-def basic_unet_plus_plus(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
-    """Return U-Net++; without deep supervision its one map is returned.
+class _LastOutput(torch.nn.Module):
+    """U-Net++ as MONAI has it returns a list of maps, the deepest decoder's last."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        maps: list[torch.Tensor] = self.network(x)[::-1]
+        return maps if self.training and len(maps) > 1 else maps[0]
+
+
+def basic_unet_plus_plus(
+    in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any
+) -> torch.nn.Module:
+    """Return U-Net++; with `deep_supervision` its four maps, all of the input's size.
 
     Source: Zhou et al. 2018, LNCS 11045:3.
     """
-    return _FirstOutput(nets.BasicUNetPlusPlus(3, in_channels, out_channels, **arguments))
+    return _LastOutput(nets.BasicUNetPlusPlus(spatial_dims, in_channels, out_channels, **arguments))
 
 
-def vnet(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
+def vnet(in_channels: int, out_channels: int, *, spatial_dims: int = 3, **arguments: Any) -> torch.nn.Module:
     """Return V-Net.
 
     Source: Milletari et al. 2016, 3DV.
     """
-    return nets.VNet(spatial_dims=3, in_channels=in_channels, out_channels=out_channels, **arguments)
+    return nets.VNet(spatial_dims=spatial_dims, in_channels=in_channels, out_channels=out_channels, **arguments)
 
 
 def unetr(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
@@ -137,12 +182,29 @@ def swin_unetr(in_channels: int, out_channels: int, **arguments: Any) -> torch.n
     return nets.SwinUNETR(in_channels=in_channels, out_channels=out_channels, **{"feature_size": 48, **arguments})
 
 
+_MEDNEXT = {"kernel_size": 3, "use_residual_connection": True, "norm_type": "group", "init_filters": 32}
+_MEDNEXT_WIDE = {
+    "encoder_expansion_ratio": (2, 3, 4, 4),
+    "decoder_expansion_ratio": (4, 4, 3, 2),
+    "bottleneck_expansion_ratio": 4,
+}
+_MEDNEXT_WIDER = {
+    "encoder_expansion_ratio": (3, 4, 8, 8),
+    "decoder_expansion_ratio": (8, 8, 4, 3),
+    "bottleneck_expansion_ratio": 8,
+}
+
+
+def _mednext(in_channels: int, out_channels: int, size: dict[str, Any], arguments: dict[str, Any]) -> torch.nn.Module:
+    return nets.MedNeXt(in_channels=in_channels, out_channels=out_channels, **{**_MEDNEXT, **size, **arguments})
+
+
 def mednext_s(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
     """Return MedNeXt-S.
 
     Source: Roy et al. 2023, LNCS 14223:405.
     """
-    return nets.MedNeXtS(in_channels=in_channels, out_channels=out_channels, **arguments)
+    return _mednext(in_channels, out_channels, {}, arguments)
 
 
 def mednext_b(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
@@ -150,7 +212,7 @@ def mednext_b(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn
 
     Source: Roy et al. 2023, LNCS 14223:405.
     """
-    return nets.MedNeXtB(in_channels=in_channels, out_channels=out_channels, **arguments)
+    return _mednext(in_channels, out_channels, _MEDNEXT_WIDE, arguments)
 
 
 def mednext_m(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
@@ -158,7 +220,8 @@ def mednext_m(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn
 
     Source: Roy et al. 2023, LNCS 14223:405.
     """
-    return nets.MedNeXtM(in_channels=in_channels, out_channels=out_channels, **arguments)
+    blocks = {"blocks_down": (3, 4, 4, 4), "blocks_bottleneck": 4, "blocks_up": (4, 4, 4, 3)}
+    return _mednext(in_channels, out_channels, {**_MEDNEXT_WIDE, **blocks}, arguments)
 
 
 def mednext_l(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn.Module:
@@ -166,4 +229,5 @@ def mednext_l(in_channels: int, out_channels: int, **arguments: Any) -> torch.nn
 
     Source: Roy et al. 2023, LNCS 14223:405.
     """
-    return nets.MedNeXtL(in_channels=in_channels, out_channels=out_channels, **arguments)
+    blocks = {"blocks_down": (3, 4, 8, 8), "blocks_bottleneck": 8, "blocks_up": (8, 8, 4, 3)}
+    return _mednext(in_channels, out_channels, {**_MEDNEXT_WIDER, **blocks}, arguments)

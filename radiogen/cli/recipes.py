@@ -1,0 +1,106 @@
+"""`radiogen recipes`: published methods that can be trained by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from radiogen.cli.common import reports_errors
+
+if TYPE_CHECKING:
+    from radiogen.config.base import StageSettings
+    from radiogen.config.recipes import Recipe, Reported
+
+_REGIONS = ("wt", "tc", "et", "ncr", "ed", "rc")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to the program."""
+    group = typer.Typer(help="Published methods as settings: list them, show one.", no_args_is_help=True)
+    group.command("list", epilog="Example: radiogen recipes list --kind segmentation")(reports_errors(list_them))
+    group.command("show", epilog="Example: radiogen recipes show mednext-africa --yaml > mine.yaml")(
+        reports_errors(show)
+    )
+    app.add_typer(group, name="recipes")
+
+
+def list_them(
+    kind: Annotated[str | None, typer.Option("--kind", help="Only recipes of this kind, such as segmentation.")] = None,
+) -> None:
+    """List the recipes: name, and what it is."""
+    from radiogen.errors import ConfigError
+    from radiogen.segment.recipe_table import list_recipes
+
+    recipes = list_recipes()
+    kinds = sorted({recipe.kind for recipe in recipes})
+    if kind is not None and kind not in kinds:
+        raise ConfigError(f"There are no recipes of the kind '{kind}'.", hint=f"Kinds: {', '.join(kinds)}.")
+    for recipe in recipes:
+        if kind in {None, recipe.kind}:
+            typer.echo(f"{recipe.name}: {recipe.title} [{recipe.kind}, {recipe.method_entry}]")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a recipe, or a .yaml file of your own.")],
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the recipe's file, to copy and change.")] = False,
+) -> None:
+    """Show a recipe: its paper, what it reported, what differs here, and its settings."""
+    from radiogen.segment.recipe_table import read_recipe, recipe_text
+
+    recipe = read_recipe(name)
+    typer.echo(recipe_text(name).rstrip("\n") if as_yaml else "\n".join(_lines(recipe)))
+
+
+def _lines(recipe: Recipe) -> list[str]:
+    paper = recipe.paper
+    lines = [
+        f"{recipe.name}: {recipe.title}",
+        "",
+        f"Paper ({recipe.method_entry}): {paper.title}",
+        f"  authors {paper.authors}; year {paper.year or 'not given'}; {paper.venue}; doi {paper.doi}; arXiv {paper.arxiv}",
+        "",
+        "Reported by the paper, not measured here:",
+        *(f"  {_reported(item)}" for item in recipe.reported or ()),
+        *([] if recipe.reported else ["  nothing"]),
+        "",
+        "What differs here:",
+        *(f"  - {sentence}" for sentence in recipe.differs),
+        "",
+    ]
+    for training in recipe.trainings:
+        facts = [f"on {training.cohort}"]
+        facts += [f"starts from {training.start_from}"] if training.start_from else []
+        facts += [f"cropped around {training.crop_around}"] if training.crop_around else []
+        facts += [f"folds of {training.folds}"] if training.folds != "patients" else []
+        facts += ["one network per fold"] if training.every_fold else []
+        lines.append(f"Training {training.name} ({'; '.join(facts)}); what is not listed is the default:")
+        lines += _indented(_yaml(training.settings))
+    lines.append("Prediction:")
+    lines += _indented(_yaml(recipe.inference))
+    return [*lines, "", "Research use only."]
+
+
+def _yaml(settings: StageSettings) -> str:
+    import yaml
+
+    return yaml.safe_dump(
+        settings.model_dump(mode="json", exclude_unset=True), sort_keys=False, default_flow_style=None, width=150
+    )
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
+
+
+def _reported(item: Reported) -> str:
+    values = item.model_dump()
+    dice = [f"{name.upper()} {values[f'dice_{name}']:g}" for name in _REGIONS if values[f"dice_{name}"] is not None]
+    far = [
+        f"{name.upper()} {values[f'hd95_{name}_mm']:g}"
+        for name in _REGIONS[:3]
+        if values[f"hd95_{name}_mm"] is not None
+    ]
+    parts = [f"Dice {', '.join(dice)}"] if dice else []
+    parts += [f"HD95 (mm) {', '.join(far)}"] if far else []
+    return f"{item.what}, {item.data}: {'; '.join(parts)}.{' ' + item.note if item.note else ''}"

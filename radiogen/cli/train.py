@@ -1,0 +1,112 @@
+"""`radiogen train`: networks on one's own data, or on made-up patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from radiogen.cli.common import Jobs, Output, Quiet, Verbose, reports_errors, start_logging
+
+_EXAMPLE = "Example: radiogen train segmentation cohort.csv --recipe mine.yaml --fold 0 -o trained"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    group = typer.Typer(
+        help="Train networks; a killed run goes on when started again.", epilog=_EXAMPLE, no_args_is_help=True
+    )
+    group.callback()(_train)
+    group.command("segmentation", epilog=_EXAMPLE)(reports_errors(segmentation))
+    app.add_typer(group, name="train")
+
+
+def _train() -> None:
+    """Train networks; a killed run goes on when started again."""
+
+
+def segmentation(
+    output: Output,
+    cohort: Annotated[
+        Path | None,
+        typer.Argument(help="The cohort table with a mask per case; left out where the recipe makes its patients up."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="Name of a recipe (`radiogen recipes list`), or a YAML file.")
+    ] = None,
+    training: Annotated[
+        str | None, typer.Option("--training", help="One training of a recipe that has several; else all, in order.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", help="A setting on top of the recipe, such as data.spacing_mm=2; can be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs.")] = None,
+    fold: Annotated[
+        str | None, typer.Option("--fold", help="Fold that is held out to measure on, from 0; or 'all': train on all.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    devices: Annotated[int | None, typer.Option("--devices", min=1, help="Devices that share each step.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Processes that prepare data.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of everything random.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the weights; else that of the folder.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights, for their card.")] = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a tumour segmentation network, or all the networks of a recipe, each in a folder of its own.
+
+    Writes weights.safetensors with its card, log.csv, curves.png, samples/ and checkpoints/. The same command started again goes on after the last
+    finished epoch and, on a CPU, ends with the same bytes.
+    """
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe
+    from radiogen.segment.train_segmentation import UNKNOWN_LICENCE
+
+    options = {"epochs": epochs, "fold": fold, "device": device, "devices": devices, "workers": workers, "seed": seed}
+    trainings = plan_trainings(recipe, output, _changes(set_ or [], options), training)
+    outcomes = run_train_recipe(
+        trainings,
+        read_cohort(cohort) if cohort else None,
+        output,
+        name=name or output.resolve().name,
+        licence=licence or UNKNOWN_LICENCE,
+        jobs=jobs,
+        progress=progress,
+    )
+    for outcome in outcomes:
+        typer.echo(f"{outcome.weights}: {outcome.card.training_data}")
+        scores = outcome.card.measured.get("held_out", {}).get("dice", {})
+        if scores:
+            words = ", ".join(f"{region} {score:.3f}" for region, score in scores.items())
+            typer.echo(f"Dice on {len(outcome.held_out)} held-out case(s): {words}")
+
+
+def _changes(lines: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Return `key.key=value` lines and options as settings laid over those of a recipe."""
+    import yaml
+
+    from radiogen.errors import ConfigError
+
+    changes: dict[str, Any] = {}
+    for line in lines:
+        key, equals, text = line.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"'{line}' is not a setting.", hint="Write it as data.spacing_mm=2.")
+        *folders, last = key.strip().split(".")
+        inner = changes
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        try:
+            inner[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"The value of '{key}' cannot be read: {text}") from error
+    given = {key: value for key, value in options.items() if value is not None}
+    if fold := options["fold"]:
+        if fold != "all" and not fold.isdecimal():
+            raise ConfigError(f"--fold is '{fold}'; a number from 0, or 'all', is accepted.")
+        given["fold"] = fold if fold == "all" else int(fold)
+    return {**changes, **given}
