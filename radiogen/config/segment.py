@@ -4,30 +4,58 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from radiogen.config.base import StageSettings
+from radiogen.config.postprocess import PostprocessSettings
 
 
 class SegmentSettings(StageSettings):
     """How masks are made.
 
     Example:
-        >>> SegmentSettings().method
-        'flair-threshold'
+        >>> SegmentSettings(weights="mine.safetensors").weights
+        ('mine.safetensors',)
     """
 
-    method: str = "flair-threshold"
-    """Registered method; with `weights` given it is `network`."""
+    method: str = "auto"
+    """Registered method; `auto`: the network that comes with radiogen where there is one, else `flair-threshold`; with `weights` it is `network`."""
 
-    weights: str | None = None
-    """A safetensors file with its card beside it; its network replaces the training-free method."""
+    weights: tuple[str, ...] = ()
+    """Networks that replace the training-free method: names of installed weights or safetensors files with their cards; several make an ensemble."""
+
+    ensemble: Literal["mean", "majority", "staple"] = "mean"
+    """How several networks become one: `mean` of their probabilities, weighted by their cards; `majority` vote or `staple` of their masks."""
 
     given_masks: Literal["use", "ignore"] = "use"
     """`use`: a case's own mask is translated and kept; `ignore`: a mask is made for every case."""
 
     tta: bool = False
     """Average the network's output over the eight mirror images (test-time augmentation); eight times the work."""
+
+    uncertainty: Literal["none", "flips", "mc-dropout", "ensemble"] = "none"
+    """Where several answers per case come from: mirror images, dropout left on, or the networks of an ensemble; the mask is that of their mean."""
+
+    passes: int = Field(default=8, ge=2)
+    """Answers per case of `flips` (at most 8) and `mc-dropout`."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of the dropout of `mc-dropout`; every case starts from it."""
+
+    uncertainty_map: bool = False
+    """Write the predictive entropy as `uncertainty/<case>.nii.gz`."""
+
+    least_quality: float = Field(default=0.6, ge=0, le=1)
+    """A case whose whole tumour is expected to reach a lower Dice is flagged; only where the weights' card brings a validated calibration."""
+
+    least_agreement: float = Field(default=0.7, ge=0, le=1)
+    """A case without a quality whose answers agree less on the whole tumour (mean pairwise Dice) is flagged."""
+
+    postprocess: PostprocessSettings | None = None
+    """Thresholds and filters on a network's probabilities; thresholds it does not name are the card's. None: the card's thresholds only."""
+
+    save_probabilities: bool = False
+    """Write the network's region probabilities as `probabilities/<case>.safetensors` (float16, canonical axes)."""
 
     device: str = "auto"
     """`auto` (cuda, then mps, then cpu) or a torch device such as `cuda:1`."""
@@ -49,3 +77,8 @@ class SegmentSettings(StageSettings):
 
     smallest_ml: float = Field(default=0.05, ge=0)
     """Connected components of the whole tumour below this volume are removed, ml."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return () if value is None else (value,) if isinstance(value, str) else value

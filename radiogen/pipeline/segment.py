@@ -32,7 +32,7 @@ def run_segment(
     dask: str | None = None,
     progress: bool = False,
 ) -> SegmentOutcome:
-    """Write `masks/`, `qc/<case>.png`, `volumes.csv` and, where cases fail, `failed.csv`.
+    """Write `masks/`, `qc/<case>.png`, `volumes.csv` and, where cases fail, `failed.csv`; where asked for, `probabilities/` and `uncertainty/`.
 
     Args:
         cohort: as `read_cohort` returns it.
@@ -49,7 +49,8 @@ def run_segment(
     write_csv(study / "volumes.csv", outcome.volumes.round({"wt_ml": 3, "tc_ml": 3, "et_ml": 3}))
     failures = [*outcome.failures, *unseen]
     write_failures(study / "failed.csv", failures, stages=[STAGE, PICTURES])
-    log.info("segment: %d masks, %d failed", len(outcome.volumes), len(outcome.failures))
+    flagged = int(outcome.volumes["flagged"].astype(bool).sum())
+    log.info("segment: %d masks, %d of them flagged, %d failed", len(outcome.volumes), flagged, len(outcome.failures))
     return SegmentOutcome(outcome.cohort, outcome.volumes, failures)
 
 
@@ -61,10 +62,12 @@ class _Picture:
         """Draw the case with its mask, unless the picture of exactly this is there."""
         path = self.study / "qc" / f"{case}.png"
         names = ("t1n", "t1c", "t2w", "t2f", "mask")
-        provenance = Provenance(PICTURES, {}, hash_inputs({name: row[name] for name in names}))
+        reason = row.get("flag_reason")
+        title = f"{case} - look at this: {reason}" if isinstance(reason, str) and reason else case
+        provenance = Provenance(PICTURES, {"title": title}, hash_inputs({name: row[name] for name in names}))
         if provenance.is_current([path]):
             return
         images = read_case(row)
         labels = read_case_mask(row, images.grid)
-        save_png(case_picture(images.images, labels, images.grid.voxel_size_mm, case), path)
+        save_png(case_picture(images.images, labels, images.grid.voxel_size_mm, title), path)
         provenance.record([path])

@@ -1,4 +1,20 @@
-"""Masks for a cohort: one file and one sidecar per case, skipped where they are still true."""
+"""Masks for a cohort: one file and one sidecar per case, skipped where they are still true.
+
+What stands in `masks/<case>.json`, beside what every sidecar has (`notice, stage, settings, inputs, outputs, versions, fingerprint`):
+
+- `case`: case id.
+- `wt_ml, tc_ml, et_ml`: volumes, ml; null where a region could not be determined.
+- `method`: `given`, `flair-threshold` or `network:<name of the weights>`; `device`, `precision`, `weights_sha256` where a network was used.
+- `labels`: what each value of the mask means.
+- `sequences_used`, `sequences_missing`: names among `t1n t1c t2w t2f`.
+- `notes`: what was done or could not be determined, in plain sentences.
+- `uncertainty`: `from` (flips, mc-dropout, ensemble) and `passes`, how many answers were compared; null where none was asked for.
+- `confidence`: region -> `agreement` (mean pairwise Dice of the answers, 0 to 1), `volume_variation` (standard deviation over mean of their volumes),
+  `entropy` (mean predictive entropy inside the mask, bits); see `radiogen.segment.uncertainty.RegionConfidence`. Null without `uncertainty`.
+- `quality`: region -> expected Dice, 0 to 1, only by a calibration that was validated against real Dice (`radiogen.segment.quality`); null otherwise.
+- `quality_note`: where the quality comes from, or why there is none.
+- `flagged`, `flag_reason`: whether the case should be looked at before its mask is used, and why (the settings `least_quality`, `least_agreement`).
+"""
 
 from __future__ import annotations
 
@@ -9,19 +25,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save_file
 
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
 from radiogen.cohort.masks import region_volumes_ml
-from radiogen.cohort.nifti import write_labels
+from radiogen.cohort.nifti import Grid, write_image, write_labels
 from radiogen.cohort.table import present_sequences
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import CaseError
+from radiogen.run.atomic import writing
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs, read_sidecar
 from radiogen.run.quarantine import Failure
 from radiogen.segment.method import MethodResult, SegmentationMethod
 from radiogen.segment.names import SEGMENTATION_METHODS
-from radiogen.segment.weights import read_card
+from radiogen.segment.weights import default_weights, find_weights, read_card
 from radiogen.types import ED, RC
 
 STAGE = "segment"
@@ -34,8 +52,8 @@ class SegmentOutcome:
     """What segmenting a cohort gave.
 
     Args:
-        cohort: the rows that succeeded, with `mask`, `mask_labels` and the volumes set.
-        volumes: index `case`; `wt_ml, tc_ml, et_ml` (NaN where a region could not be determined), `method`.
+        cohort: the rows that succeeded, with `mask`, `mask_labels`, the volumes, `flagged` and `flag_reason` set.
+        volumes: index `case`; `wt_ml, tc_ml, et_ml` (NaN where a region could not be determined), `method`, `flagged`, `flag_reason`.
         failures: the rows that did not.
     """
 
@@ -53,7 +71,9 @@ def segment_cohort(
     dask: str | None = None,
     progress: bool = False,
 ) -> SegmentOutcome:
-    """Write `masks/<case>.nii.gz` on each case's own grid with `masks/<case>.json` beside it.
+    """Write `masks/<case>.nii.gz` on each case's own grid with `masks/<case>.json` beside it (its keys are at the top of this module).
+
+    Where they are asked for: `probabilities/<case>.safetensors` and `uncertainty/<case>.nii.gz`.
 
     Args:
         cohort: as `read_cohort` returns it.
@@ -68,7 +88,7 @@ def segment_cohort(
         InputError: the weights cannot be used.
     """
     settings = effective_settings(settings)
-    weights_hash = read_card(settings.weights).sha256 if settings.weights else ""
+    weights_hash = "+".join(read_card(find_weights(name)).sha256 for name in settings.weights)
     SEGMENTATION_METHODS.load(settings.method)  # an unknown name is the run's problem, not every case's
     worker = _Worker(Path(study), settings, weights_hash)
     rows = {str(case): row for case, row in cohort.iterrows()}
@@ -76,24 +96,41 @@ def segment_cohort(
     done = cohort.loc[list(facts)].copy()
     done["mask"] = [str(mask_path(Path(study), case).resolve()) for case in facts]
     done["mask_labels"] = OWN_LABELS
-    names = ["wt_ml", "tc_ml", "et_ml", "method"]
+    names = ["wt_ml", "tc_ml", "et_ml", "method", "flagged", "flag_reason"]
     volumes = pd.DataFrame(
         [{name: fact[name] for name in names} for fact in facts.values()], index=list(facts), columns=names
     )
     for name in names[:3]:
         volumes[name] = volumes[name].astype(float)
         done[name] = volumes[name]
+    done[["flagged", "flag_reason"]] = volumes[["flagged", "flag_reason"]]
     return SegmentOutcome(done, volumes.rename_axis("case"), failures)
 
 
 def effective_settings(settings: SegmentSettings) -> SegmentSettings:
-    """Return the settings with `network` as the method where weights are given."""
-    return settings.model_copy(update={"method": "network"}) if settings.weights else settings
+    """Return the settings with what `auto` stands for: given weights, else the weights that come with radiogen, else no network."""
+    weights = settings.weights
+    if settings.method == "auto" and not weights:
+        default = default_weights()
+        weights = () if default is None else (default.stem,)
+    if weights:
+        return settings.model_copy(update={"method": "network", "weights": weights})
+    return settings.model_copy(update={"method": "flair-threshold"}) if settings.method == "auto" else settings
 
 
 def mask_path(study: Path, case: str) -> Path:
     """Return where the mask of a case stands in a study."""
     return Path(study) / "masks" / f"{case}.nii.gz"
+
+
+def probabilities_path(study: Path, case: str) -> Path:
+    """Return where the region probabilities of a case stand in a study, where they were asked for."""
+    return Path(study) / "probabilities" / f"{case}.safetensors"
+
+
+def entropy_path(study: Path, case: str) -> Path:
+    """Return where the map of predictive entropy of a case stands in a study, where it was asked for."""
+    return Path(study) / "uncertainty" / f"{case}.nii.gz"
 
 
 @dataclass(frozen=True)
@@ -107,11 +144,13 @@ class _Worker:
         given = self.settings.given_masks == "use" and isinstance(row.get("mask"), str)
         out = mask_path(self.study, case)
         provenance = self._provenance(row, given)
-        if provenance.is_current([out]):
+        extra = [] if given else self._extra(case)
+        if all(provenance.is_current([path]) for path in (out, *extra)):
             return read_sidecar(out)
         images = read_case(row)
         description, result = self._given(row, images) if given else self._made(images)
         self._check(result, given)
+        self._write_extra(case, result, images.grid, provenance)
         write_labels(out, result.labels, images.grid)
         volumes = region_volumes_ml(result.labels, images.grid)
         unknown = {f"{name}_ml" for name in result.unknown_regions}
@@ -128,9 +167,34 @@ class _Worker:
             "sequences_used": result.sequences_used,
             "sequences_missing": images.missing,
             "notes": result.notes,
+            **_NO_CONFIDENCE,
+            **result.confidence,
+            "flagged": bool(result.flag_reason),
+            "flag_reason": result.flag_reason,
         }
         provenance.record([out], **facts)
         return facts
+
+    def _extra(self, case: str) -> list[Path]:
+        """Return the files that are written beside the mask."""
+        if self.settings.method != "network":
+            return []
+        wanted = {
+            probabilities_path(self.study, case): self.settings.save_probabilities,
+            entropy_path(self.study, case): self.settings.uncertainty_map,
+        }
+        return [path for path, asked in wanted.items() if asked]
+
+    def _write_extra(self, case: str, result: MethodResult, grid: Grid, provenance: Provenance) -> None:
+        if result.probabilities:
+            path = probabilities_path(self.study, case)
+            with writing(path) as beside:
+                save_file({name: p.astype(np.float16) for name, p in result.probabilities.items()}, beside)
+            provenance.record([path], case=case, axes="canonical (R, A, S)")
+        if result.entropy is not None:
+            path = entropy_path(self.study, case)
+            write_image(path, result.entropy, grid)
+            provenance.record([path], case=case, unit="bits", meaning="largest predictive entropy of any region")
 
     def _provenance(self, row: pd.Series, given: bool) -> Provenance:
         inputs: dict[str, str | Path | None] = dict(present_sequences(row))
@@ -157,7 +221,7 @@ class _Worker:
         return {"method": "given"}, MethodResult(labels, [], notes, unknown)
 
     def _made(self, images: CaseImages) -> tuple[dict[str, str], MethodResult]:
-        method = _method(self.settings)
+        method = _method(self.settings.model_dump_json())
         return method.description, method(images)
 
     def _check(self, result: MethodResult, given: bool) -> None:
@@ -166,8 +230,17 @@ class _Worker:
             raise CaseError(what, hint="Look at the case; give a mask in the column 'mask', or leave the case out.")
 
 
+_NO_CONFIDENCE = {
+    "uncertainty": None,
+    "confidence": None,
+    "quality": None,
+    "quality_note": "This method gives one answer; how sure it is was not measured.",
+}
+
+
 @lru_cache(maxsize=2)
-def _method(settings: SegmentSettings) -> SegmentationMethod:
+def _method(settings_json: str) -> SegmentationMethod:
     """Return the method, made once per process: a network is loaded once, not once per case."""
+    settings = SegmentSettings.model_validate_json(settings_json)
     method: SegmentationMethod = SEGMENTATION_METHODS.load(settings.method)(settings)
     return method

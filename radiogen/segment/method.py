@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from radiogen.cohort.case import CaseImages
-from radiogen.types import LabelVolume
+from radiogen.types import LabelVolume, Volume
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,20 @@ class MethodResult:
         sequences_used: the sequences that decided something.
         notes: what could not be determined and why, in plain sentences.
         unknown_regions: regions that are empty because they could not be determined; their volume is unknown, not zero.
+        probabilities: region -> probability on the canonical voxels, only where they were asked for.
+        entropy: predictive entropy on the canonical voxels, bits, only where it was asked for.
+        confidence: facts for the sidecar about how sure the method is: `uncertainty`, `confidence`, `quality`, `quality_note`.
+        flag_reason: why a reader should look at this case before using its mask; empty: nothing known speaks against it.
     """
 
     labels: LabelVolume
     sequences_used: list[str]
     notes: list[str] = field(default_factory=list)
     unknown_regions: list[str] = field(default_factory=list)
+    probabilities: Mapping[str, Volume] = field(default_factory=dict)
+    entropy: Volume | None = None
+    confidence: Mapping[str, Any] = field(default_factory=dict)
+    flag_reason: str = ""
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -13,10 +13,20 @@ from safetensors.torch import load_file, save_file
 
 from radiogen.config.base import StageSettings
 from radiogen.errors import ConfigError, InputError
-from radiogen.resources import sha256_file
+from radiogen.resources import cache_folder, sha256_file
 from radiogen.run.atomic import write_json, writing
+from radiogen.segment.inputs import NORMALISATIONS
 from radiogen.segment.networks import build_network
+from radiogen.segment.quality import QualityCalibration
 from radiogen.types import REGIONS, SEQUENCES
+
+CLASSES = ("background", "ncr", "ed", "et", "rc")
+"""Output channels of a network with softmax; `rc` may be absent."""
+
+DEFAULT_WEIGHTS = "radiogen-compact"
+"""The weights that `radiogen segment` uses by itself where they are installed."""
+
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 class WeightsCard(StageSettings):
@@ -40,7 +50,28 @@ class WeightsCard(StageSettings):
     """Sequences in the order of the input channels."""
 
     outputs: tuple[str, ...] = ("wt", "tc", "et")
-    """Region of each output channel (sigmoid)."""
+    """What each output channel is: regions (`wt tc et`, and `rc`) with `sigmoid`, classes (`background ncr ed et`, and `rc`) with `softmax`."""
+
+    activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    """What turns the outputs into probabilities."""
+
+    dimension: Literal[2, 3] = 3
+    """Axes the network sees."""
+
+    planes: Literal["volume", "axial", "coronal", "sagittal"] = "volume"
+    """`volume`: 3D; a plane: the network is 2D and sees the slices of that plane one by one."""
+
+    needs_brain: bool = True
+    """The network knows brains only: where the skull is on, the brain is estimated and the rest set to 0."""
+
+    normalisation: str = "zscore"
+    """How intensities inside the brain were normalised in training; a name in `radiogen.segment.inputs.NORMALISATIONS`."""
+
+    ensemble_weight: float = Field(default=1.0, gt=0)
+    """Weight of this network in a weighted mean with others, such as its Dice in cross-validation."""
+
+    calibration: QualityCalibration | None = None
+    """How agreement between passes translates into expected Dice; made and validated by `radiogen.segment.quality`."""
 
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Region -> probability above which a voxel belongs to it; 0.5 where absent."""
@@ -71,12 +102,58 @@ class WeightsCard(StageSettings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> WeightsCard:
+        known = CLASSES if self.activation == "softmax" else (*REGIONS, "rc")
         unknown = [name for name in self.sequences if name not in SEQUENCES] + [
-            name for name in self.outputs if name not in REGIONS
+            name for name in self.outputs if name not in known
         ]
         if unknown:
             raise ValueError(f"unknown sequence or region: {', '.join(unknown)}")
+        if self.normalisation not in NORMALISATIONS:
+            raise ValueError(f"normalisation is '{self.normalisation}'; {', '.join(NORMALISATIONS)} are accepted")
+        if self.activation == "softmax" and not set(CLASSES[:4]) <= set(self.outputs):
+            raise ValueError(
+                f"softmax needs the outputs {', '.join(CLASSES[:4])}; the card has {', '.join(self.outputs)}"
+            )
+        if (self.dimension == 2) != (self.planes != "volume"):
+            raise ValueError("a 2D network needs a plane, a 3D network the planes 'volume'")
         return self
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """Return the safetensors file of weights: shipped with radiogen, in the cache folder, or a file of one's own.
+
+    Args:
+        name_or_path: a name such as `radiogen-compact`, or a path.
+
+    Raises:
+        InputError: there are no such weights; the message lists those that are installed.
+    """
+    name = str(name_or_path)
+    for folder in _folders():
+        if (folder / f"{name}.safetensors").is_file() and Path(name).name == name:
+            return folder / f"{name}.safetensors"
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    raise InputError(
+        f"The weights '{name}' were not found: no installed weights have this name and there is no such file.",
+        hint=f"Installed: {', '.join(installed_weights()) or 'none'}. Give one of them or a .safetensors file with its card.",
+    )
+
+
+def installed_weights() -> list[str]:
+    """Return the names of the weights that come with radiogen or stand in the cache folder."""
+    return sorted({path.stem for folder in _folders() for path in folder.glob("*.safetensors")})
+
+
+def default_weights() -> Path | None:
+    """Return the weights that `radiogen segment` uses by itself, None where they are not installed."""
+    path = SHIPPED / f"{DEFAULT_WEIGHTS}.safetensors"
+    return path if path.is_file() else None
+
+
+def _folders() -> tuple[Path, Path]:
+    return SHIPPED, cache_folder() / "weights"
 
 
 def card_path(weights: str | Path) -> Path:

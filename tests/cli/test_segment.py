@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +63,57 @@ def test_a_network_runs_from_the_command_line(phantoms: Path, tmp_path: Path) ->
     code, output = run(phantoms, "-o", tmp_path / "study", "--weights", weights, "--device", "cpu", "--quiet")
     assert code == 0
     assert "(network:tiny)" in output
+
+
+def test_two_networks_that_disagree_flag_the_case_everywhere(phantoms: Path, tmp_path: Path) -> None:
+    low = {"wt": 0.0, "tc": 0.0, "et": 0.0}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = (
+        tiny_weights(tmp_path / "a", thresholds=low),
+        tiny_weights(tmp_path / "b", thresholds=low, sequences=("t1n", "t2w", "t1c", "t2f")),
+    )
+    (tmp_path / "settings.yaml").write_text("least_agreement: 1.0\nsmallest_ml: 0.0\n")
+    card = json.loads((tmp_path / "b" / "tiny.json").read_text())
+    (tmp_path / "b" / "tiny.json").write_text(json.dumps({**card, "thresholds": {"wt": 1.0}}))
+    code, output = run(
+        phantoms, "-o", tmp_path / "study", "--weights", first, "--weights", second, "--uncertainty", "ensemble",
+        "--uncertainty-map", "--save-probabilities", "--config", tmp_path / "settings.yaml", "--device", "cpu", "--quiet",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "look at this: answers agree only" in output
+    assert "(network:tiny+tiny)" in output
+    volumes = pd.read_csv(tmp_path / "study" / "volumes.csv", index_col="case")
+    assert volumes["flagged"].all()
+    assert pd.read_csv(tmp_path / "study" / "cohort.csv")["flag_reason"].str.contains("agree only").all()
+    facts = json.loads((tmp_path / "study" / "masks" / "phantom-001.json").read_text())
+    assert facts["uncertainty"] == {"from": "ensemble", "passes": 2}
+    assert (tmp_path / "study" / "probabilities" / "phantom-001.safetensors").is_file()
+    assert (tmp_path / "study" / "uncertainty" / "phantom-001.nii.gz").is_file()
+    title = json.loads((tmp_path / "study" / "qc" / "phantom-001.json").read_text())["settings"]["title"]
+    assert title.startswith("phantom-001 - look at this: answers agree only")
+
+
+def test_postprocessing_is_read_from_a_file(phantoms: Path, tmp_path: Path) -> None:
+    weights = tiny_weights(tmp_path)
+    (tmp_path / "rules.json").write_text(json.dumps({"thresholds": {"wt": 0.0, "tc": 0.99, "et": 0.99}}))
+    code, output = run(
+        phantoms, "-o", tmp_path / "study", "--weights", weights, "--postprocess", tmp_path / "rules.json", "--quiet"
+    )
+    assert code == 0, output
+    assert "core 0.0 ml, enhancing 0.0 ml" in output
+    (tmp_path / "rules.json").write_text(json.dumps({"threshold": {"wt": 0.0}}))
+    code, output = run(
+        phantoms, "-o", tmp_path / "study", "--weights", weights, "--postprocess", tmp_path / "rules.json", "--quiet"
+    )
+    assert code == 2
+    assert "did you mean 'thresholds'" in output
+
+
+def test_an_uncertainty_that_does_not_exist_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    code, output = run(phantoms, "-o", tmp_path / "study", "--uncertainty", "dropout", "--quiet")
+    assert code == 2
+    assert "mc-dropout" in output
 
 
 def test_a_typo_in_the_settings_is_named(phantoms: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from radiogen.cohort.masks import read_mask
 from radiogen.cohort.phantoms import write_phantom_cohort
@@ -14,7 +15,8 @@ from radiogen.cohort.table import read_cohort
 from radiogen.config.phantoms import PhantomSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import ConfigError
-from radiogen.segment.cohort import segment_cohort
+from radiogen.segment import weights as weights_module
+from radiogen.segment.cohort import effective_settings, segment_cohort
 from radiogen.stats.overlap import dice
 from tests.segment.data import tiny_weights
 
@@ -108,6 +110,58 @@ def test_a_network_is_used_when_weights_are_given(phantoms: Path, tmp_path: Path
     assert outcome.volumes.loc["phantom-001", "method"] == "network:tiny"
     assert facts["device"] in {"cpu", "cuda", "mps"}
     assert len(facts["weights_sha256"]) == 64
+
+
+def test_probabilities_entropy_confidence_and_flags_are_written(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    weights = tiny_weights(tmp_path, thresholds={"wt": 0.0, "tc": 0.0, "et": 0.0})
+    settings = SegmentSettings(
+        weights=str(weights),
+        uncertainty="flips",
+        passes=2,
+        uncertainty_map=True,
+        save_probabilities=True,
+        least_agreement=1.0,
+    )
+    study = tmp_path / "study"
+    outcome = segment_cohort(cohort, study, settings)
+    assert outcome.failures == []
+    facts = json.loads((study / "masks" / "phantom-001.json").read_text())
+    assert facts["confidence"]["wt"]["agreement"] == 1.0
+    assert facts["quality"] is None
+    assert facts["flagged"] is False
+    image = nib.load(cohort.iloc[0]["t1c"])
+    entropy = nib.load(study / "uncertainty" / "phantom-001.nii.gz")
+    np.testing.assert_allclose(entropy.affine, image.affine)
+    assert 0 < float(np.asarray(entropy.dataobj).max()) <= 1
+    saved = load_file(study / "probabilities" / "phantom-001.safetensors")
+    assert set(saved) == {"wt", "tc", "et"}
+    assert saved["wt"].dtype == np.float16
+    mask = study / "masks" / "phantom-001.nii.gz"
+    before = mask.stat().st_mtime_ns
+    segment_cohort(cohort, study, settings)
+    assert mask.stat().st_mtime_ns == before
+    (study / "uncertainty" / "phantom-001.nii.gz").unlink()
+    segment_cohort(cohort, study, settings)
+    assert (study / "uncertainty" / "phantom-001.nii.gz").is_file()
+
+
+def test_a_case_below_the_bar_is_flagged_in_the_tables(phantoms: Path, tmp_path: Path) -> None:
+    cohort = read_cohort(phantoms).iloc[:1]
+    settings = SegmentSettings(weights=str(tiny_weights(tmp_path)), uncertainty="flips", least_agreement=1.0)
+    outcome = segment_cohort(cohort, tmp_path / "study", settings)
+    for table in (outcome.volumes, outcome.cohort):
+        assert bool(table.loc["phantom-001", "flagged"]) is True
+        assert "answers agree only" in str(table.loc["phantom-001", "flag_reason"])
+
+
+def test_auto_takes_the_weights_that_come_with_radiogen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights_module, "SHIPPED", tmp_path)
+    assert effective_settings(SegmentSettings()).method == "flair-threshold"
+    (tmp_path / "radiogen-compact.safetensors").touch()
+    settings = effective_settings(SegmentSettings())
+    assert (settings.method, settings.weights) == ("network", ("radiogen-compact",))
+    assert effective_settings(SegmentSettings(method="flair-threshold")).weights == ()
 
 
 def test_an_unknown_method_stops_the_run(phantoms: Path, tmp_path: Path) -> None:

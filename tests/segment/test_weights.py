@@ -9,8 +9,18 @@ from typer.testing import CliRunner
 
 from radiogen.cli.main import app
 from radiogen.errors import ConfigError, InputError
+from radiogen.segment import weights as weights_module
 from radiogen.segment.networks import build_network
-from radiogen.segment.weights import card_path, load_network, read_card, save_weights, verify_weights
+from radiogen.segment.weights import (
+    card_path,
+    default_weights,
+    find_weights,
+    installed_weights,
+    load_network,
+    read_card,
+    save_weights,
+    verify_weights,
+)
 from tests.segment.data import TINY, tiny_weights
 
 
@@ -88,3 +98,40 @@ def test_import_list_and_verify_on_the_command_line(tmp_path: Path, monkeypatch:
     card_path(path).unlink()
     result = run(app, ["weights", "verify", str(path)])
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"activation": "softmax"}, "unknown sequence or region: wt, tc"),
+        ({"activation": "softmax", "outputs": ("background", "et")}, "softmax needs the outputs"),
+        ({"planes": "axial"}, "a 2D network needs a plane"),
+        ({"normalisation": "z-score"}, "zscore, unit-range are accepted"),
+    ],
+)
+def test_cards_that_contradict_themselves_are_refused(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        tiny_weights(tmp_path, **changes)
+
+
+def test_weights_are_found_by_name_shipped_first_then_in_the_cache_then_as_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADIOGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights_module, "SHIPPED", tmp_path / "shipped")
+    with pytest.raises(InputError, match="no installed weights have this name"):
+        find_weights("tiny")
+    own, cached, shipped = (tmp_path / name for name in ("own", "cache/weights", "shipped"))
+    for folder in (own, cached, shipped):
+        folder.mkdir(parents=True)
+    path = tiny_weights(own)
+    assert find_weights(path) == path
+    tiny_weights(cached)
+    assert find_weights("tiny") == cached / "tiny.safetensors"
+    tiny_weights(shipped)
+    assert find_weights("tiny") == shipped / "tiny.safetensors"
+    assert find_weights(str(path)) == path
+    assert installed_weights() == ["tiny"]
+    assert default_weights() is None
+    (shipped / "radiogen-compact.safetensors").touch()
+    assert default_weights() == shipped / "radiogen-compact.safetensors"
