@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from radiogen.cli.common import Quiet, Seed, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import Quiet, Seed, Verbose, fail_if_incomplete, prepare_torch, reports_errors, start_logging
 from radiogen.cli.run import print_outcome
 
 
@@ -30,6 +30,7 @@ def demo(
 
     Everything is synthetic and says so. The report should find the signal that is there, and none where there is none.
     """
+    prepare_torch()
     progress = start_logging(quiet, verbose, output)
     import os
 

@@ -20,7 +20,7 @@ app = typer.Typer(
 
 _COMMANDS = (
     "demo", "cohort", "segment", "features", "classify", "audit", "predict", "survival", "evaluate", "run",
-    "train", "recipes", "weights", "info", "doctor",
+    "train", "folds", "tune", "recipes", "weights", "info", "doctor",
 )  # fmt: skip
 """One module of radiogen.cli per command, in the order of the help page. Each has `register(app)` and imports nothing heavy at the top."""
 

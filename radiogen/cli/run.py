@@ -16,6 +16,7 @@ from radiogen.cli.common import (
     Quiet,
     Verbose,
     fail_if_incomplete,
+    prepare_torch,
     reports_errors,
     start_logging,
 )
@@ -51,6 +52,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Masks, features, classifiers, survival and one report; start it again after a stop and it continues."""
+    prepare_torch()
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.table import read_cohort
     from radiogen.config.base import read_yaml_mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from radiogen.cli.common import (
     Quiet,
     Verbose,
     fail_if_incomplete,
+    prepare_torch,
     reports_errors,
     start_logging,
 )
@@ -66,8 +66,7 @@ def segment(
     verbose: Verbose = False,
 ) -> None:
     """Make tumour masks on each case's own grid, with volumes and a picture per case."""
-    # Large pages make a network's big arrays cheap to allocate: a quarter of its time on a CPU. torch reads this once, before its first array.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    prepare_torch()
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.build import read_cohort_or_folder
     from radiogen.cohort.table import write_cohort

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from radiogen.cli.common import Jobs, Output, Quiet, Verbose, reports_errors, start_logging
+from radiogen.cli.common import Jobs, Output, Quiet, Verbose, prepare_torch, reports_errors, start_logging
 
 _EXAMPLE = "Example: radiogen train segmentation cohort.csv --recipe mine.yaml --fold 0 -o trained"
 
@@ -61,6 +61,7 @@ def segmentation(
     Writes weights.safetensors with its card, log.csv, curves.png, samples/ and checkpoints/. The same command started again goes on after the last
     finished epoch and, on a CPU, ends with the same bytes.
     """
+    prepare_torch()
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.table import read_cohort
     from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe

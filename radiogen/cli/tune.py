@@ -10,6 +10,7 @@ import typer
 from radiogen.cli.common import Config, Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
 
 _EXAMPLE = "Example: radiogen tune masks study/probabilities cohort.csv -o tuned"
+_APPLY_EXAMPLE = "Example: radiogen tune apply study cohort.csv --rules tuned/postprocess.json -o study2"
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Fit what follows a network to one's own data.", epilog=_EXAMPLE, no_args_is_help=True)
     group.callback()(lambda: None)
     group.command("masks", epilog=_EXAMPLE)(reports_errors(masks))
+    group.command("apply", epilog=_APPLY_EXAMPLE)(reports_errors(apply))
     app.add_typer(group, name="tune")
 
 
@@ -76,3 +78,28 @@ def masks(
         typer.echo(f"{region}: n={row['n']}  {values}")
     typer.echo(outcome.summary["words"])
     fail_if_incomplete(len(outcome.failures), output / "failed.csv")
+
+
+def apply(
+    probabilities: Annotated[
+        Path,
+        typer.Argument(metavar="PROBABILITIES", help="Folder of <case>.safetensors, or the study that it lies in."),
+    ],
+    cohort: Annotated[Path, typer.Argument(help="The cohort table.")],
+    output: Output,
+    rules: Annotated[Path, typer.Option("--rules", help="postprocess.json of `radiogen tune masks`, or one's own.")],
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Masks from saved probabilities by other rules, without asking the network again.
+
+    Writes masks/<case>.nii.gz with a sidecar each, and volumes.csv.
+    """
+    progress = start_logging(quiet, verbose)
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.tune_apply import run_tune_apply
+
+    table, failures = run_tune_apply(probabilities, read_cohort(cohort), rules, output, jobs=jobs, progress=progress)
+    typer.echo(f"{len(table)} mask(s) in {output / 'masks'}")
+    fail_if_incomplete(len(failures), output / "failed.csv")

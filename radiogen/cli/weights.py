@@ -13,29 +13,43 @@ from radiogen.cli.common import reports_errors
 def register(app: typer.Typer) -> None:
     """Add the command group to the program."""
     group = typer.Typer(
-        help="Network weights: list those in the cache, verify and import a file.", no_args_is_help=True
+        help="Network weights: list what is installed and what is published, fetch, verify, import.",
+        no_args_is_help=True,
     )
     group.command("list", epilog="Example: radiogen weights list")(reports_errors(list_weights))
+    group.command("fetch", epilog="Example: radiogen weights fetch monai-brats")(reports_errors(fetch))
     group.command("verify", epilog="Example: radiogen weights verify segresnet.safetensors")(reports_errors(verify))
-    group.command("import", epilog="Example: radiogen weights import segresnet.safetensors")(
+    group.command("import", epilog="Example: radiogen weights import model.pt --name monai-brats")(
         reports_errors(import_weights)
     )
     app.add_typer(group, name="weights")
 
 
 def list_weights() -> None:
-    """List the weights in the cache folder; segmentation works without any."""
-    from radiogen.resources import cache_folder
-    from radiogen.segment.weights import read_card
+    """List installed weights, and published ones that can be fetched by name."""
+    from radiogen.segment.external import published_weights
+    from radiogen.segment.weights import DEFAULT_WEIGHTS, find_weights, installed_weights, read_card
 
-    files = sorted((cache_folder() / "weights").glob("*.safetensors"))
-    for path in files:
+    installed = installed_weights()
+    for name in installed:
+        path = find_weights(name)
         card = read_card(path)
-        typer.echo(f"{card.name}: {card.network}, {'+'.join(card.sequences)}, {card.licence}, {path}")
-    if not files:
+        used = " (what `radiogen segment` uses by itself)" if name == DEFAULT_WEIGHTS else ""
+        typer.echo(f"{card.name}{used}: {card.network}, {'+'.join(card.sequences)}, {card.licence}, {path}")
+    if not installed:
         typer.echo(
-            "No weights in the cache. `radiogen segment` uses its training-free method; give --weights FILE for a network."
+            "No weights are installed: `radiogen segment` uses its training-free method; give --weights FILE for a network."
         )
+    for name, entry in published_weights().items():
+        if name not in installed:
+            typer.echo(f"{name}: {entry.title}; not installed: radiogen weights fetch {name}")
+
+
+def fetch(name: Annotated[str, typer.Argument(help="Name of published weights; see `radiogen weights list`.")]) -> None:
+    """Download published weights, check them against their pinned hash, and install them in the cache folder."""
+    from radiogen.segment.external import fetch_weights
+
+    typer.echo(f"{name}: installed at {fetch_weights(name)}; use it with --weights {name}")
 
 
 def verify(weights: Annotated[Path, typer.Argument(help="A .safetensors file with its card beside it.")]) -> None:
@@ -49,15 +63,24 @@ def verify(weights: Annotated[Path, typer.Argument(help="A .safetensors file wit
 
 
 def import_weights(
-    weights: Annotated[Path, typer.Argument(help="A .safetensors file with its card beside it.")],
+    weights: Annotated[
+        Path, typer.Argument(help="A .safetensors file with its card beside it; with --name, the published file.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Published weights that the file is a download of.")
+    ] = None,
 ) -> None:
-    """Verify a file and copy it, with its card, into the cache folder; works offline."""
+    """Verify a file and install it in the cache folder; works offline."""
     import shutil
 
     from radiogen.resources import cache_folder
     from radiogen.run.atomic import writing
+    from radiogen.segment.external import import_published
     from radiogen.segment.weights import card_path, verify_weights
 
+    if name is not None:
+        typer.echo(f"{name}: imported to {import_published(weights, name)}")
+        return
     card = verify_weights(weights)
     target = cache_folder() / "weights" / f"{card.name}.safetensors"
     for source, final in ((weights, target), (card_path(weights), card_path(target))):

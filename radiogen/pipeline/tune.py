@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from radiogen.branches.radiomics.branch import STAGE as RADIOMICS_STAGE
 from radiogen.config.postprocess import PostprocessSettings
 from radiogen.config.tune import TuneSettings
 from radiogen.errors import InputError
@@ -79,22 +80,35 @@ def run_tune(
     """
     make_folder(out)
     inputs = read_tune_inputs(probabilities, reference, settings, jobs=jobs, progress=progress)
-    write_failures(out / "failed.csv", inputs.failures, stages=[STAGE])
+    failures = list(inputs.failures)
     folds = _folds(inputs, settings)
     cases = {case: inputs.cases[case] for case in folds}
     clusters = None
     if settings.per_cluster:
-        features = predicted_radiomics(inputs, settings.start, out, settings=settings, jobs=jobs, progress=progress)
+        features, failed = predicted_radiomics(
+            inputs.cohort.loc[list(cases)],
+            inputs.files,
+            settings.start,
+            out,
+            settings.clustering,
+            jobs=jobs,
+            progress=progress,
+        )
+        failures += failed
         clusters = _Clusters(features, patients_of(inputs.cohort), settings)
+    write_failures(out / "failed.csv", failures, stages=[STAGE, RADIOMICS_STAGE])
     tuned = tune(cases, folds, settings, cluster_of=clusters, jobs=jobs, progress=progress)
     rules = {"untuned": settings.start, "tuned": tuned.settings, "clustered": tuned.clustered}
     summary = summarise(tuned, patients_of(inputs.cohort), settings)
     variant = summary["chosen"]
     chosen = rules[variant] or settings.start
     if clusters is not None and variant == "clustered":
-        write_json(out / "clusters.json", clusters.model(list(cases)).model_dump(mode="json"))
+        model = clusters.model(list(cases)).model_dump(mode="json")
+        start = settings.start.model_dump(mode="json", exclude_defaults=True)
+        sequences = list(settings.clustering.sequences)
+        write_json(out / "clusters.json", {"model": model, "whole_tumour_rules": start, "sequences": sequences})
     _write(out, tuned, summary, rules, chosen)
-    return TuneOutcome(chosen, variant, summary, inputs.failures)
+    return TuneOutcome(chosen, variant, summary, failures)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from radiogen.branches.radiomics.branch import extract_cohort
+from radiogen.cohort.case import REFERENCE_ORDER
 from radiogen.cohort.identifiers import identify
 from radiogen.cohort.masks import region_volumes_ml, translate_labels
-from radiogen.cohort.nifti import read_grid, read_labels, write_labels
-from radiogen.cohort.table import read_cohort
+from radiogen.cohort.nifti import Grid, read_grid, read_labels, write_labels
+from radiogen.cohort.table import present_sequences, read_cohort
+from radiogen.config.folds import FoldsSettings
 from radiogen.config.postprocess import PostprocessSettings
 from radiogen.config.tune import TuneSettings
-from radiogen.errors import CaseError, InputError
+from radiogen.errors import CaseError, ImageError, InputError
 from radiogen.pipeline.clusters import cluster_radiomics
 from radiogen.resources import cache_folder
 from radiogen.run.executor import run_cases
@@ -134,11 +136,15 @@ def probability_files(folder: Path) -> dict[str, Path]:
     return {path.name.removesuffix(".safetensors"): path for path in found}
 
 
-def read_probabilities(path: Path) -> dict[str, np.ndarray]:
+def read_probabilities(path: Path, grid: Grid | None = None) -> dict[str, np.ndarray]:
     """Return the region probabilities of a case.
 
+    Args:
+        path: `<case>.safetensors`.
+        grid: the case's grid, where their shape is to be checked.
+
     Raises:
-        CaseError: the file cannot be read, or holds no region.
+        CaseError: the file cannot be read, holds no region, or does not fit the grid.
     """
     try:
         values: dict[str, np.ndarray] = load_file(path)
@@ -150,46 +156,77 @@ def read_probabilities(path: Path) -> dict[str, np.ndarray]:
             f"{path.name} holds {', '.join(sorted(values)) or 'nothing'}; wt, tc and et are accepted.",
             hint="Make it again with radiogen segment.",
         )
+    shapes = {array.shape for array in known.values()}
+    if grid is not None and shapes != {grid.canonical_shape}:
+        raise CaseError(
+            f"{path.name} holds {sorted(shapes)} voxels, the case {grid.canonical_shape}.",
+            hint="Make the probabilities again from the case's present images.",
+        )
     return known
 
 
 def predicted_radiomics(
-    inputs: TuneInputs,
+    cohort: pd.DataFrame,
+    files: Mapping[str, Path],
     rules: PostprocessSettings,
     out: Path,
+    settings: FoldsSettings,
     *,
-    settings: TuneSettings,
     jobs: int = 1,
     progress: bool = False,
-) -> pd.DataFrame:
-    """Return the radiomics of the predicted whole tumours, on which new cases are clustered too; writes `predicted/<case>.nii.gz`.
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Return the radiomics of predicted whole tumours, which put a case into its cluster; writes `predicted/<case>.nii.gz`.
 
     Args:
-        inputs: cases with images.
-        rules: what makes masks of probabilities.
+        cohort: cases with images.
+        files: case -> its probabilities.
+        rules: what makes a whole tumour of them.
         out: output folder.
         settings: what is measured.
         jobs: cases worked on at the same time.
         progress: show a progress bar.
+
+    Returns:
+        Radiomics per case, and the cases that have none.
     """
-    cohort = inputs.cohort.loc[list(inputs.cases)].copy()
-    masks: dict[str, str] = {}
-    for case in cohort.index:
-        grid = read_grid(cohort.loc[case, "mask"])
-        voxel_ml = float(np.prod(grid.voxel_size_mm)) / 1000
-        labels = postprocess(read_probabilities(inputs.files[str(case)]), rules, voxel_ml)
-        path = out / "predicted" / f"{case}.nii.gz"
+    rows = {str(case): row for case, row in cohort.iterrows()}
+    work = _WholeTumour(dict(files), rules, out)
+    masks, failures = run_cases(work, rows, stage=STAGE, jobs=jobs, progress=progress)
+    predicted = cohort.loc[list(masks)].copy()
+    predicted["mask"], predicted["mask_labels"] = pd.Series(masks, dtype=object), "brats2023"
+    radiomics = cluster_radiomics(settings)
+    cache = cache_folder() / "radiomics"
+    features, failed = extract_cohort(predicted, radiomics, jobs=jobs, cache_folder=cache, progress=progress)
+    return features, [*failures, *failed]
+
+
+@dataclass(frozen=True)
+class _WholeTumour:
+    files: dict[str, Path]
+    rules: PostprocessSettings
+    out: Path
+
+    def __call__(self, case: str, row: pd.Series) -> str:
+        """Write the predicted whole tumour of a case and return its path."""
+        grid = case_grid(row)
+        probabilities = read_probabilities(self.files[case], grid)
+        labels = postprocess(probabilities, self.rules, float(np.prod(grid.voxel_size_mm)) / 1000)
+        path = self.out / "predicted" / f"{case}.nii.gz"
         write_labels(path, np.where((labels > 0) & (labels != RC), ED, 0).astype(np.uint8), grid)
-        masks[str(case)] = str(path.resolve())
-    cohort["mask"], cohort["mask_labels"] = pd.Series(masks), "brats2023"
-    features, _ = extract_cohort(
-        cohort,
-        cluster_radiomics(settings.clustering),
-        jobs=jobs,
-        cache_folder=cache_folder() / "radiomics",
-        progress=progress,
-    )
-    return features
+        return str(path.resolve())
+
+
+def case_grid(row: pd.Series) -> Grid:
+    """Return the grid that outputs of a case are written on.
+
+    Raises:
+        ImageError: the case has neither image nor mask, or its header cannot be read.
+    """
+    sequences = present_sequences(row)
+    path = next((sequences[name] for name in REFERENCE_ORDER if name in sequences), row.get("mask"))
+    if not isinstance(path, str):
+        raise ImageError("The case has neither image nor mask.", hint="Give one in the cohort table.")
+    return read_grid(path)
 
 
 def _cohort_of(folder: Path, files: Mapping[str, Path]) -> pd.DataFrame:

@@ -105,8 +105,8 @@ def _silhouette(axes: Axes, silhouettes: Mapping[int, float], refused: Mapping[i
         axes.plot([k], [silhouettes[k]], marker="o", color=BLUE, markerfacecolor=face, markersize=6)
     if chosen in silhouettes:
         axes.plot([chosen], [silhouettes[chosen]], marker="o", color=VERMILLION, markersize=9)
-    words = f"chosen: {chosen}" + (" (hollow: a cluster too small to spread)" if refused else "")
-    axes.set(xlabel=f"clusters; {words}", ylabel="mean silhouette", xticks=tried)
+    words = f"chosen: {chosen}" + ("; hollow: too uneven to spread over the folds" if refused else "")
+    axes.set(xlabel=f"clusters\n{words}", ylabel="mean silhouette", xticks=tried)
     quiet_axes(axes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -59,7 +60,7 @@ class CompactUNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Conv3d(in_channels, features[0], 3, padding=1, bias=False)
-        pairs = list(zip(features, features[1:], strict=False))
+        pairs = list(pairwise(features))
         self.shrink = nn.ModuleList(
             nn.Sequential(_normalised(fine), nn.Conv3d(fine, coarse, 3, stride=2, padding=1, bias=False))
             for fine, coarse in pairs

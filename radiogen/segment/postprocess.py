@@ -214,10 +214,11 @@ def _checked_shape(probabilities: Mapping[str, np.ndarray]) -> tuple[int, ...]:
 
 def _box(masks: list[Mask]) -> Box | None:
     """Return the smallest box around all masks, None where they are empty."""
+    union = np.logical_or.reduce(masks)
+    first_two, last_two = union.any(axis=2), union.any(axis=0)
     sides = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(np.any([mask.any(axis=others) for mask in masks], axis=0))
+    for along in (first_two.any(axis=1), first_two.any(axis=0), last_two.any(axis=0)):
+        found = np.flatnonzero(along)
         if not len(found):
             return None
         sides.append(slice(int(found[0]), int(found[-1]) + 1))

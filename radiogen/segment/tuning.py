@@ -156,7 +156,7 @@ def tune_clusters(
 
 
 def search(cases: Sequence[TuneCase], start: PostprocessSettings, settings: TuneSettings) -> Values:
-    """Return the values that score best on the cases; those of the start where nothing is better.
+    """Return the values that score best on the cases; those of the start where nothing is better, or where no case has the region.
 
     Args:
         cases: to tune on.
@@ -164,13 +164,22 @@ def search(cases: Sequence[TuneCase], start: PostprocessSettings, settings: Tune
         settings: what is tuned and how.
     """
     plain = start.model_copy(update={"clusters": {}})
-    first = values_of(plain, settings)
+    scored = {region for item in cases for region in item.reference}
+    names = _tuned_names(settings, scored)
+    first = {name: value for name, value in values_of(plain, settings).items() if name in names}
 
     def score(values: Values) -> float:
         rules = with_values(plain, values)
         return mean_score([item.scores(rules, settings.metric) for item in cases])
 
-    return _grid(first, score, settings) if settings.method == "grid" else _tpe(first, score, settings)
+    found = _grid(first, score, settings) if settings.method == "grid" else _tpe(first, score, settings)
+    return {**values_of(plain, settings), **found}
+
+
+def _tuned_names(settings: TuneSettings, scored: set[str]) -> set[str]:
+    """Return the values that can be judged: those of regions that are scored."""
+    names = {name for part in settings.tune for group in _GROUPS[part] for name in group}
+    return {name for name in names if (name.split(".")[1] if "." in name else "et") in scored}
 
 
 def _grid(values: Values, score: Callable[[Values], float], settings: TuneSettings) -> Values:
@@ -178,6 +187,8 @@ def _grid(values: Values, score: Callable[[Values], float], settings: TuneSettin
     grids = _grids(settings)
     for part in (part for part in PARTS if part in settings.tune):
         for names in _GROUPS[part]:
+            if not set(names) <= set(values):
+                continue
             before = values
             for candidate in product(*(grids[name] for name in names)):
                 trial = {**before, **dict(zip(names, candidate, strict=True))}
@@ -188,7 +199,7 @@ def _grid(values: Values, score: Callable[[Values], float], settings: TuneSettin
 
 
 def _tpe(first: Values, score: Callable[[Values], float], settings: TuneSettings) -> Values:
-    """Return the best of the trials; the first trial is the start.
+    """Return the best of the trials, the first of which is the start, without what has no effect.
 
     Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, NeurIPS 24; Optuna's TPESampler.
     """
@@ -198,13 +209,23 @@ def _tpe(first: Values, score: Callable[[Values], float], settings: TuneSettings
     def objective(trial: optuna.Trial) -> float:
         return score(_rounded({name: trial.suggest_float(name, low, high) for name, (low, high) in ranges.items()}))
 
+    if not first:
+        return first
     with _quiet_optuna():
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
         study.enqueue_trial(first)
         study.optimize(objective, n_trials=settings.trials)
-    if study.best_value <= score(first) + _LEAST_GAIN:
-        return first
-    return _rounded(study.best_params)
+    return _simplest(first, _rounded(study.best_params), score)
+
+
+def _simplest(first: Values, best: Values, score: Callable[[Values], float]) -> Values:
+    """Return the best values with those of the start wherever they do as well: what has no effect is not left at a random value."""
+    values, reached = best, score(best)
+    for name in best:
+        trial = {**values, name: first[name]}
+        if score(trial) >= reached - _LEAST_GAIN:
+            values = trial
+    return values if reached > score(first) + _LEAST_GAIN else first
 
 
 def _rounded(values: Mapping[str, float]) -> Values:

@@ -84,7 +84,7 @@ class TuneCase:
 
     Args:
         case: case id.
-        probabilities: region -> probability, float16.
+        probabilities: region -> probability, float32: comparing float16 is far slower.
         reference: region -> reference mask; only regions that both the network and the reference know.
         lesions: region -> its lesions; empty where lesion-wise scores were not asked for.
         voxel_ml: volume of a voxel, ml.
@@ -134,7 +134,7 @@ class TuneCase:
         mm3 = float(np.prod(voxel_size_mm))
         return cls(
             case,
-            {name: p[box].astype(np.float16) for name, p in known.items()},
+            {name: np.ascontiguousarray(p[box], dtype=np.float32) for name, p in known.items()},
             masks,
             {name: LesionReference.of(mask, mm3) for name, mask in masks.items()} if lesion_wise else {},
             mm3 / 1000,

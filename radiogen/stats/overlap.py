@@ -33,8 +33,8 @@ def dice(a: Mask, b: Mask) -> float:
         >>> dice(a, np.roll(a, 1, axis=0))
         0.5
     """
-    total = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / total if total else 1.0
+    total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
+    return 2.0 * int(np.count_nonzero(a & b)) / total if total else 1.0
 
 
 def hd95_mm(a: Mask, b: Mask, voxel_size_mm: VoxelSize) -> float:

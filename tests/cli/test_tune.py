@@ -18,7 +18,11 @@ def program() -> typer.Typer:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(program(), ["tune", "masks", *[str(argument) for argument in arguments]])
+    return call("masks", *arguments)
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(program(), ["tune", *[str(argument) for argument in arguments]])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.output
@@ -36,6 +40,12 @@ def test_the_command_tunes_and_tells_the_score_on_cases_not_tuned_on(tmp_path: P
     assert again[0] == 0
     assert "does not help" in again[1]
     assert PostprocessSettings.read(tmp_path / "next" / "postprocess.json") == rules
+    code, output = call(
+        "apply", tmp_path, cohort, "--rules", tmp_path / "out" / "postprocess.json", "-o", tmp_path / "study"
+    )
+    assert code == 0
+    assert "4 mask(s)" in output
+    assert len(list((tmp_path / "study" / "masks").glob("*.nii.gz"))) == 4
 
 
 def test_bad_use_is_one_message_and_exit_code_two(tmp_path: Path) -> None:

@@ -65,6 +65,30 @@ def test_the_start_stays_where_nothing_is_better() -> None:
         assert search(cases, start, settings) == values_of(start, settings)
 
 
+@pytest.mark.parametrize("method", ["grid", "tpe"])
+def test_what_cannot_be_judged_or_has_no_effect_stays_as_it_was(method: str) -> None:
+    cases = []
+    for number in range(3):
+        p, reference = made_up(number)
+        whole = {"wt": p["wt"]}
+        cases.append(TuneCase.of(str(number), whole, reference, (1.0, 1.0, 1.0), regions=("wt",)))
+    start = PostprocessSettings(thresholds={"tc": 0.6})
+    settings = TuneSettings.parse(
+        {"method": method, "trials": 15, "tune": ["thresholds", "components", "small-et", "et-ratio"]}
+    )
+    values, before = search(cases, start, settings), values_of(start, settings)
+    assert set(values) == set(before)
+    changed = {name for name in values if values[name] != before[name]}
+    assert changed <= {"threshold.wt", "component_ml.wt"}
+    assert changed
+    everything = list(CASES.values())[:2]
+    fitting = PostprocessSettings(thresholds=BEST)
+    found = search(everything, fitting, settings.model_copy(update={"tune": ("thresholds", "components", "et-ratio")}))
+    assert (
+        found["et_ratio"] == 0
+    )  # enhancing tumour is a large share of these: no ratio has an effect unless it does harm
+
+
 def test_no_case_is_scored_with_rules_that_it_helped_to_tune() -> None:
     seen: list[tuple[str, ...]] = []
 

@@ -53,7 +53,7 @@ def test_cutting_a_case_to_its_tumour_changes_no_score(metric: str) -> None:
     for name in p:
         a, b = found[name], expected[name]
         exact = dice(a, b) if metric == "dice" else lesion_wise(a, b, (1.0, 1.0, 1.0)).dice
-        assert score[name] == pytest.approx(exact, abs=0.01)  # float16
+        assert score[name] == pytest.approx(exact, abs=1e-9)
 
 
 def test_a_case_without_any_tumour_is_scored() -> None:

@@ -46,6 +46,7 @@ def render(draws: Draws, brain: Brain, glioma: Glioma | None, sequences: tuple[s
     texture = torch.stack([draws.field(11.0), fine])
     lesion = None if glioma is None else glioma.presence
     first_t1 = {tissue: draws.between(*SIGNAL["t1n"][tissue]) for tissue in TISSUES}
+    _fade(draws, "t1n", first_t1)
     images = []
     for name in sequences:
         means = _means(draws, name, first_t1)
@@ -61,15 +62,15 @@ def render(draws: Draws, brain: Brain, glioma: Glioma | None, sequences: tuple[s
 
 def _means(draws: Draws, name: str, first_t1: dict[str, float]) -> dict[str, float]:
     limits = SIGNAL[name]
-    means = {tissue: draws.between(*limits[tissue]) for tissue in TISSUES}
+    means = dict(first_t1) if name == "t1n" else {tissue: draws.between(*limits[tissue]) for tissue in TISSUES}
+    if name != "t1n":
+        _fade(draws, name, means)
     if name == "t1c":
         # The same tissues with and without contrast agent, mostly scanned alike; what takes up the agent is brighter by a faint to a strong step.
         alike = 0.0 if draws.chance(0.35) else draws.between(0.6, 1.0)
         for tissue in ("grey", "deep_grey", "fluid", "oedema", "solid", "necrosis", "blood", "cavity", "old_lesion"):
             means[tissue] = alike * first_t1[tissue] + (1 - alike) * means[tissue]
-        step = draws.log_between(0.15, 0.45) if draws.chance(0.3) else draws.between(0.4, 1.4)
-    _fade(draws, name, means)
-    if name == "t1c":
+        step = draws.log_between(0.12, 0.45) if draws.chance(0.6) else draws.between(0.35, 1.3)
         means["enhancing"] = max(means["solid"], first_t1["enhancing"]) + step
     if draws.chance(0.04):
         # Rarely the healthy tissues are in any order at all: no rule of thumb about them is safe.
@@ -84,10 +85,18 @@ def _fade(draws: Draws, name: str, means: dict[str, float]) -> None:
     faint = draws.between(0.0, 1.0) if name.startswith("t1") else draws.between(0.35, 1.0)
     seen = faint if draws.chance(0.5) else 1.0
     means["oedema"] = means["white"] + seen * (means["oedema"] - means["white"])
+    if name.startswith("t1") and draws.chance(0.5):
+        # Blood products and protein often make core and cyst as bright as brain before contrast.
+        level = draws.between(0.0, 1.0)
+        for tissue in ("solid", "necrosis"):
+            means[tissue] = means["grey"] + level * (means[tissue] - means["grey"])
+    if name == "t2f" and draws.chance(0.5):
+        # Fluid in a necrotic core is rarely as clear as that of the ventricles.
+        means["necrosis"] = means["oedema"] * draws.between(0.85, 1.3)
     # What is solid differs from what is merely wet: longer T1 and T2, as dense cells and small cysts give.
     step = draws.between(0.0, 0.25)
     if name.startswith("t1"):
-        means["solid"] = min(means["solid"], means["oedema"] - step)
+        means["solid"] = min(means["solid"], means["oedema"] - step * seen)
     elif name == "t2w" and draws.chance(0.7):
         means["solid"] = max(means["solid"], means["oedema"] + step)
 

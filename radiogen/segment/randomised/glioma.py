@@ -11,7 +11,7 @@ from torch.nn import functional
 from radiogen.segment.randomised.anatomy import Head
 from radiogen.segment.randomised.fields import Draws, Field, blur, length, soft_step
 
-KINDS = {"ring": 0.50, "cystic": 0.08, "solid": 0.12, "patchy": 0.14, "none": 0.16}
+KINDS = {"ring": 0.53, "cystic": 0.06, "solid": 0.17, "patchy": 0.10, "none": 0.14}
 """How the core takes up contrast agent, and how often: a rim round necrosis, a thin rim round a cyst, all of it, in spots, not at all."""
 
 _NO_TUMOUR = 0.03
@@ -69,16 +69,16 @@ def draw_plan(draws: Draws, head: Head) -> Plan | None:
     if draws.chance(_NO_TUMOUR):
         return None
     kind = str(draws.rng.choice(list(KINDS), p=list(KINDS.values())))
-    radius = draws.log_between(4.0, 14.0) if draws.chance(0.22) else draws.between(10.0, 34.0)
+    radius = draws.log_between(4.0, 12.0) if draws.chance(0.25) else draws.between(10.0, 30.0)
     n_foci = 1 + int(draws.rng.choice(3, p=[0.8, 0.14, 0.06]))
     centres = _places(draws, head, n_foci)
     radii = [radius] + [radius * draws.between(0.2, 0.8) for _ in centres[1:]]
-    spread = draws.log_between(4.0, 40.0)
+    spread = draws.between(5.0, 48.0)
     if kind == "none":
         spread = draws.between(0.0, 8.0)
     elif draws.chance(0.07):
         spread = 0.0
-    rim = draws.log_between(1.2, 3.0) if kind == "cystic" else min(draws.log_between(1.6, 9.0), 0.7 * radius)
+    rim = draws.log_between(1.2, 3.0) if kind == "cystic" else min(draws.log_between(2.0, 12.0), 0.8 * radius)
     return Plan(kind, centres, radii, spread, rim, draws.between(0.06, 0.34), draws.log_between(0.5, 4.5))
 
 
@@ -222,7 +222,7 @@ def _inner(draws: Draws, plan: Plan, below_mm: Field) -> tuple[Field, Field]:
         holes = soft_step(patch + draws.between(1.0, 2.5), 0.15)
         return holes, (1 - holes)
     thick = plan.rim_mm * torch.exp(draws.between(0.1, 0.55) * draws.field(max(0.8 * main, 6.0)))
-    shell = 0.0 if draws.chance(0.72) else draws.between(0.5, 0.2 * main + 0.5)
+    shell = 0.0 if draws.chance(0.86) else draws.between(0.5, 0.2 * main + 0.5)
     outside_rim = soft_step(below_mm - shell - 0.4 * shell * patch, 0.4) if shell > 0 else nothing
     inner = below_mm - shell - thick * (1 + draws.between(0.0, 0.6) * patch)
     necrotic = 1 - soft_step(inner, 0.4)
