@@ -64,7 +64,7 @@ def segmentation(
     prepare_torch()
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.table import read_cohort
-    from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe
+    from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe, write_segment_settings
     from radiogen.segment.train_segmentation import UNKNOWN_LICENCE
 
     options = {"epochs": epochs, "fold": fold, "device": device, "devices": devices, "workers": workers, "seed": seed}
@@ -78,12 +78,15 @@ def segmentation(
         jobs=jobs,
         progress=progress,
     )
+    predict_with = write_segment_settings(recipe, trainings, output)
     for outcome in outcomes:
         typer.echo(f"{outcome.weights}: {outcome.card.training_data}")
         scores = outcome.card.measured.get("held_out", {}).get("dice", {})
         if scores:
             words = ", ".join(f"{region} {score:.3f}" for region, score in scores.items())
             typer.echo(f"Dice on {len(outcome.held_out)} held-out case(s): {words}")
+    if predict_with is not None:
+        typer.echo(f"Predict as the recipe does: radiogen segment COHORT --config {predict_with} -o STUDY")
 
 
 def _changes(lines: list[str], options: dict[str, Any]) -> dict[str, Any]:

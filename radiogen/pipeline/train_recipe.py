@@ -9,18 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from radiogen.config.base import read_yaml_mapping
+from radiogen.config.postprocess import PostprocessSettings, SmallEnhancement
 from radiogen.config.recipes import NOT_GIVEN, Paper, Recipe, RecipeTraining, over
 from radiogen.config.train import TrainSettings
 from radiogen.errors import ConfigError
 from radiogen.pipeline.train import run_train_segmentation
 from radiogen.registry import did_you_mean
+from radiogen.run.atomic import writing
 from radiogen.segment.recipe_table import read_recipe
 from radiogen.segment.train_folds import FOLD
 from radiogen.segment.train_segmentation import UNKNOWN_LICENCE, WEIGHTS, Labelling, TrainOutcome
 
 log = logging.getLogger(__name__)
+
+_ENSEMBLES = {
+    "mean": "mean",
+    "weighted": "mean",  # by the weights in the cards
+    "per-region": "mean",  # each region over the networks that have it
+    "majority": "majority",
+    "planes": "majority",
+    "staple": "staple",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,15 @@ class PlannedTraining:
         folder: below the output folder; empty for a training alone.
         settings: with everything laid over.
         source: the paper.
+        training: its name in the recipe.
+        ensemble_weight: its weight where the recipe takes a weighted mean.
     """
 
     folder: str
     settings: TrainSettings
     source: str = ""
+    training: str = ""
+    ensemble_weight: float = 1.0
 
 
 def plan_trainings(
@@ -102,7 +118,9 @@ def run_train_recipe(
     """
     outcomes = []
     for planned in trainings:
-        label = Labelling("-".join([name, *Path(planned.folder).parts]), licence, planned.source)
+        label = Labelling(
+            "-".join([name, *Path(planned.folder).parts]), licence, planned.source, planned.ensemble_weight
+        )
         if planned.folder:
             log.info("train: %s", planned.folder)
         outcomes.append(
@@ -111,6 +129,38 @@ def run_train_recipe(
             )
         )
     return outcomes
+
+
+def write_segment_settings(recipe: str | None, trainings: list[PlannedTraining], out: Path) -> Path | None:
+    """Write `segment.yaml`, with which `radiogen segment --config` predicts as the recipe does; None where there is no recipe or a network is missing.
+
+    Args:
+        recipe: as for `plan_trainings`.
+        trainings: what was trained.
+        out: output folder.
+    """
+    if recipe is None or _is_plain(recipe):
+        return None
+    found = read_recipe(recipe)
+    inference = found.inference
+    if not set(inference.networks) <= {planned.training for planned in trainings}:
+        return None
+    if any(training.crop_around for training in found.trainings):
+        log.warning("%s: the crop round the first network's tumour is not made in prediction.", found.name)
+    rules = PostprocessSettings(
+        thresholds=inference.thresholds,
+        small_et=SmallEnhancement(least_ml=inference.least_et_voxels / 1000, becomes=inference.small_et_becomes),
+    )
+    values = {
+        "weights": [str((out / p.folder / WEIGHTS).resolve()) for p in trainings if p.training in inference.networks],
+        "ensemble": _ENSEMBLES[inference.ensemble.method],
+        "tta": inference.tta,
+        "window_overlap": inference.window_overlap,
+        "postprocess": rules.model_dump(mode="json", exclude_defaults=True) or None,
+    }
+    with writing(out / "segment.yaml") as beside:
+        beside.write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not None}), encoding="utf-8")
+    return out / "segment.yaml"
 
 
 def _is_plain(recipe: str) -> bool:
@@ -132,7 +182,13 @@ def _planned(recipe: Recipe, training: RecipeTraining, out: Path, changes: Mappi
             start = out / _folder(recipe, recipe.training(training.start_from), fold) / WEIGHTS
             own = over(own, {"network": {"start_from": str(start)}})
         planned.append(
-            PlannedTraining(_folder(recipe, training, fold), TrainSettings.parse(own), _citation(recipe.paper))
+            PlannedTraining(
+                _folder(recipe, training, fold),
+                TrainSettings.parse(own),
+                _citation(recipe.paper),
+                training.name,
+                recipe.inference.ensemble.weights.get(training.name, 1.0),
+            )
         )
     return planned
 

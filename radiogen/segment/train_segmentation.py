@@ -90,11 +90,13 @@ class Labelling:
         name: name of the weights.
         licence: licence of the weights.
         source: paper or address.
+        ensemble_weight: weight in a weighted mean with other networks.
     """
 
     name: str
     licence: str = UNKNOWN_LICENCE
     source: str = ""
+    ensemble_weight: float = 1.0
 
 
 def train_segmentation(
@@ -310,6 +312,7 @@ def _save(
         licence=labelling.licence,
         training_data=sentence,
         source=labelling.source,
+        ensemble_weight=labelling.ensemble_weight,
         measured=measured,
     )
     network = starting_network(settings, job.network_patch)

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from radiogen.cohort.table import read_cohort
+from radiogen.config.segment import SegmentSettings
 from radiogen.errors import ConfigError
 from radiogen.pipeline.train import run_train_segmentation
-from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe
+from radiogen.pipeline.train_recipe import plan_trainings, run_train_recipe, write_segment_settings
 from radiogen.segment.recipe_table import list_recipes
 from radiogen.segment.weights import load_network
 from radiogen.training.losses import build_loss
@@ -96,3 +97,22 @@ def test_every_recipe_can_be_planned_and_has_a_loss(name: str, tmp_path: Path) -
         build_loss(loss.name, softmax=softmax, arguments=loss.arguments, deep_supervision=loss.deep_supervision)
         assert planned.settings.seed == 1
         assert planned.source
+
+
+def test_prediction_settings_follow_the_recipe(tmp_path: Path) -> None:
+    file = recipe(
+        tmp_path,
+        inference={
+            "networks": ["first", "second"], "ensemble": {"method": "weighted", "weights": {"first": 0.4, "second": 0.6}},
+            "tta": True, "thresholds": {"et": 0.7}, "least_et_voxels": 200, "small_et_becomes": "ncr",
+        },
+    )  # fmt: skip
+    trainings = plan_trainings(file, tmp_path, {})
+    assert [planned.ensemble_weight for planned in trainings] == [0.4, 0.6]
+    settings = SegmentSettings.read(write_segment_settings(file, trainings, tmp_path))
+    assert [Path(name).parent.name for name in settings.weights] == ["first", "second"]
+    assert (settings.ensemble, settings.tta) == ("mean", True)
+    assert settings.postprocess is not None
+    assert settings.postprocess.thresholds == {"et": 0.7}
+    assert settings.postprocess.small_et.least_ml == 0.2
+    assert write_segment_settings(file, trainings[:1], tmp_path / "part") is None
