@@ -132,7 +132,9 @@ def run_train_recipe(
 
 
 def write_segment_settings(recipe: str | None, trainings: list[PlannedTraining], out: Path) -> Path | None:
-    """Write `segment.yaml`, with which `radiogen segment --config` predicts as the recipe does; None where there is no recipe or a network is missing.
+    """Write `segment.yaml`, with which `radiogen segment --config` predicts as the recipe does.
+
+    None without a recipe, or where one of its networks was not trained.
 
     Args:
         recipe: as for `plan_trainings`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from radiogen.config.segment import SegmentSettings
+from radiogen.segment.grid_norm import empty_corner, with_grid_norm
 from radiogen.segment.inputs import Channels, resize
 from radiogen.segment.weights import WeightsCard
 
@@ -40,6 +42,7 @@ class Engine:
     ) -> None:
         # Blocked convolutions of the CPU and tensor cores both want the channels last.
         self.layout = torch.channels_last_3d if card.dimension == 3 else torch.channels_last
+        self.norms = with_grid_norm(network) if card.grid_voxels else []
         self.network = network.to(device).to(memory_format=self.layout)
         self.card, self.device, self.dtype, self.settings = card, device, dtype, settings
 
@@ -101,7 +104,7 @@ class Engine:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             logits: Any
             if window is None:
-                logits = self._first(ready)
+                logits = self._whole(ready)
             else:
                 # Imported here: most cases go through in one piece, and MONAI takes seconds to import.
                 from monai.inferers import sliding_window_inference
@@ -111,6 +114,17 @@ class Engine:
                 )
         kept: torch.Tensor = logits[(slice(None), slice(None), *(slice(0, side) for side in size))]
         return kept.float().cpu().contiguous()
+
+    def _whole(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return the logits of a crop in one pass, normalised as the volume that it was cut from would be."""
+        grid = self.card.grid_voxels
+        corner = empty_corner(batch) if self.norms and grid else None
+        if grid is None or corner is None:
+            return self._first(batch)
+        with ExitStack() as stack:
+            for norm in self.norms:
+                stack.enter_context(norm.part_of(grid, batch.shape[2:], corner))
+            return self._first(batch)
 
     def _first(self, batch: torch.Tensor) -> torch.Tensor:
         """Return the finest map of networks that return several."""

@@ -85,6 +85,10 @@ class WeightsCard(StageSettings):
     window: tuple[int, int, int] | None = None
     """Input size of networks that take only one, voxels."""
 
+    grid_voxels: tuple[int, int, int] | None = None
+    """Volume that the publisher runs the network on in one piece, voxels: its group normalisation counts all of that volume's background, and a crop
+    is corrected to it. None: the statistics of what the network is given."""
+
     licence: str
     """Licence of the weights, as an SPDX name where there is one."""
 
@@ -161,18 +165,21 @@ def card_path(weights: str | Path) -> Path:
     return Path(weights).with_suffix(".json")
 
 
-def save_weights(path: str | Path, network: torch.nn.Module, card: WeightsCard) -> WeightsCard:
+def save_weights(path: str | Path, network: torch.nn.Module, card: WeightsCard, *, half: bool = False) -> WeightsCard:
     """Write a network's state as safetensors, and its card beside it.
 
     Args:
         path: `.safetensors` file.
         network: built by `build_network(card.network, ...)`.
         card: what it is; its `sha256` is filled in.
+        half: store floating-point numbers in 16 bits: half the size, for weights that are handed on and not trained further.
 
     Returns:
         The card as written.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     with writing(path) as beside:
         save_file(state, beside)
     complete = card.model_copy(update={"sha256": sha256_file(path)})

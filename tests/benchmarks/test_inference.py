@@ -80,6 +80,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network="segresnet",
         sequences=SEQUENCES,
         multiple=8,
+        grid_voxels=(240, 240, 160),
         licence="CC0-1.0",
         training_data="none: random numbers",
     )
