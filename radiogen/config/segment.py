@@ -18,7 +18,7 @@ class SegmentSettings(StageSettings):
         ('mine.safetensors',)
     """
 
-    method: str = "auto"
+    method: str = "flair-threshold"
     """Registered method; `auto`: the network that comes with radiogen where there is one, else `flair-threshold`; with `weights` it is `network`."""
 
     weights: tuple[str, ...] = ()

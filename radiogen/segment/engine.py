@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -58,13 +59,29 @@ class Engine:
             flips: the mirror images, at least one.
         """
         total: torch.Tensor | None = None
-        for flip in flips:
-            probability = self._mirrored(channels, flip)
+        seen = list(product(self._variants(channels), flips))
+        for variant, flip in seen:
+            probability = self._mirrored(variant, flip)
             total = probability if total is None else total.add_(probability)
         if total is None:
             raise ValueError("at least one flip is needed")
-        mean = total if len(flips) == 1 else total.div_(len(flips))
+        mean = total if len(seen) == 1 else total.div_(len(seen))
         return {name: region.numpy() for name, region in zip(self.regions, resize(mean, shape), strict=True)}
+
+    def _variants(self, channels: Channels) -> list[Channels]:
+        """Return the channels, and the channels without the sequences that the card leaves out in turn; each set of sequences once."""
+        present = frozenset(
+            name for name, channel in zip(self.card.sequences, channels, strict=True) if bool(channel.any())
+        )
+        kept = dict.fromkeys([present, *(present - set(names) for names in self.card.leave_out)])
+        variants = []
+        for names in kept:
+            if names == present:
+                variants.append(channels)
+            elif names:
+                mask = torch.tensor([float(name in names) for name in self.card.sequences])
+                variants.append(channels * mask.reshape(-1, 1, 1, 1))
+        return variants
 
     @property
     def regions(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from radiogen.config.base import StageSettings
 from radiogen.errors import ConfigError, InputError
@@ -70,6 +70,9 @@ class WeightsCard(StageSettings):
     ensemble_weight: float = Field(default=1.0, gt=0)
     """Weight of this network in a weighted mean with others, such as its Dice in cross-validation."""
 
+    leave_out: tuple[tuple[str, ...], ...] = ()
+    """Sequences that are left out in turn; the answers with and without them are averaged. For networks that were trained with missing sequences."""
+
     calibration: QualityCalibration | None = None
     """How agreement between passes translates into expected Dice; made and validated by `radiogen.segment.quality`."""
 
@@ -107,7 +110,8 @@ class WeightsCard(StageSettings):
     @model_validator(mode="after")
     def _names_are_known(self) -> WeightsCard:
         known = CLASSES if self.activation == "softmax" else (*REGIONS, "rc")
-        unknown = [name for name in self.sequences if name not in SEQUENCES] + [
+        left_out = [name for names in self.leave_out for name in names if name not in self.sequences]
+        unknown = [*left_out, *(name for name in self.sequences if name not in SEQUENCES)] + [
             name for name in self.outputs if name not in known
         ]
         if unknown:
@@ -181,7 +185,7 @@ def save_weights(path: str | Path, network: torch.nn.Module, card: WeightsCard, 
     if half:
         state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     with writing(path) as beside:
-        save_file(state, beside)
+        beside.write_bytes(save(state))  # `save_file` would make it readable by its owner alone
     complete = card.model_copy(update={"sha256": sha256_file(path)})
     write_json(card_path(path), complete.model_dump(mode="json"))
     return complete

@@ -33,6 +33,7 @@ SUBSETS: dict[str, tuple[str, ...]] = {
     "t2w alone": ("t2w",),
     "t1c alone": ("t1c",),
 }
+LOWER_GRADE_SUBSETS = ("all there are", "t2f alone")
 LEAST = {"wt": 0.85, "tc": 0.70, "et": 0.65}
 LEAST_FLAIR_WT = 0.75
 
@@ -60,6 +61,8 @@ def _rows(shared_data: Path) -> pd.DataFrame:
         reference = region_masks(read_case_mask(row, case.grid))
         known = ("wt", "tc", "et") if reference["tc"].any() else ("wt",)
         for subset, names in SUBSETS.items():
+            if len(known) == 1 and subset not in LOWER_GRADE_SUBSETS:
+                continue
             chosen = _with(case, names)
             if chosen is None:
                 continue

@@ -157,9 +157,9 @@ def test_a_case_below_the_bar_is_flagged_in_the_tables(phantoms: Path, tmp_path:
 
 def test_auto_takes_the_weights_that_come_with_radiogen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_module, "SHIPPED", tmp_path)
-    assert effective_settings(SegmentSettings()).method == "flair-threshold"
+    assert effective_settings(SegmentSettings(method="auto")).method == "flair-threshold"
     (tmp_path / "radiogen-compact.safetensors").touch()
-    settings = effective_settings(SegmentSettings())
+    settings = effective_settings(SegmentSettings(method="auto"))
     assert (settings.method, settings.weights) == ("network", ("radiogen-compact",))
     assert effective_settings(SegmentSettings(method="flair-threshold")).weights == ()
 

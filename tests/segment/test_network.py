@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -357,3 +358,25 @@ def test_mc_dropout_without_dropout_and_an_ensemble_of_one_are_refused(tmp_path:
 def test_a_network_needs_weights() -> None:
     with pytest.raises(ConfigError, match="needs weights"):
         NetworkMethod(SegmentSettings(method="network"))
+
+
+def test_answers_without_some_sequences_are_averaged_each_set_once(tmp_path: Path) -> None:
+    def asked(case: CaseImages, **changes: object) -> dict[str, np.ndarray]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        path = tiny_weights(folder, **changes)
+        settings = SegmentSettings(weights=(str(path),), precision="float32", save_probabilities=True)
+        return dict(NetworkMethod(settings)(case).probabilities)
+
+    def without(case: CaseImages, *names: str) -> CaseImages:
+        return replace(case, images={name: image for name, image in case.images.items() if name not in names})
+
+    case = made_up_case()
+    averaged = asked(case, leave_out=(("t1n",), ("t1n", "t2w")))
+    single = [asked(without(case, *names)) for names in ((), ("t1n",), ("t1n", "t2w"))]
+    for name, probability in averaged.items():
+        expected = np.mean([one[name] for one in single], axis=0)
+        assert np.allclose(probability, expected, atol=1e-5)
+    # Without t1n and t2w nothing is left to leave out: one answer, not three.
+    poor = without(case, "t1n", "t2w")
+    assert np.allclose(asked(poor, leave_out=(("t1n",), ("t2w",)))["wt"], asked(poor)["wt"], atol=1e-6)
