@@ -114,7 +114,8 @@ class Engine:
     def _forward(self, batch: torch.Tensor, window: tuple[int, ...] | None) -> torch.Tensor:
         """Return the logits (float32, CPU) of a batch: padded to what the network divides evenly, run, cut back."""
         size = list(batch.shape[2:])
-        padded = [-(-side // self.card.multiple) * self.card.multiple for side in size]
+        # Twice the multiple at least: a deepest map of one voxel cannot be normalised.
+        padded = [max(2, -(-side // self.card.multiple)) * self.card.multiple for side in size]
         pads = [amount for side, whole in zip(size[::-1], padded[::-1], strict=True) for amount in (0, whole - side)]
         ready = functional.pad(batch.to(self.device), pads).contiguous(memory_format=self.layout)
         window = window or self._window(padded)

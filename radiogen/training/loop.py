@@ -247,8 +247,9 @@ class _Trainer:
             group["lr"] = rate
         batch = self.fabric.to_device(batch)
         image = batch["image"]
-        form = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
-        outputs = self.wrapped(image.contiguous(memory_format=form) if image.ndim in (4, 5) else image)
+        if image.ndim in (4, 5) and not getattr(self.network, "channels_first", False):
+            image = image.contiguous(memory_format=torch.channels_last if image.ndim == 4 else torch.channels_last_3d)
+        outputs = self.wrapped(image)
         auxiliary = getattr(outputs, "auxiliary_loss", None)
         logits = outputs if auxiliary is None else outputs.logits
         loss: torch.Tensor = self.loss(_in_float32(logits), batch["target"])
@@ -306,7 +307,12 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
 
 
 def with_channels_last(network: nn.Module) -> nn.Module:
-    """Return the network with its convolutions' weights stored channels last: blocked convolutions of a CPU and tensor cores both want them so."""
+    """Return the network with its convolutions' weights stored channels last: blocked convolutions of a CPU and tensor cores both want them so.
+
+    A network that says `channels_first = True` (one that looks at its maps with `view`, say) stays as it is.
+    """
+    if getattr(network, "channels_first", False):
+        return network
     for parameter in network.parameters():
         if parameter.ndim in (4, 5):
             form = torch.channels_last if parameter.ndim == 4 else torch.channels_last_3d
@@ -316,7 +322,10 @@ def with_channels_last(network: nn.Module) -> nn.Module:
 
 def state_on_cpu(network: nn.Module) -> State:
     """Return a copy of a network's state that later steps do not change."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def _in_float32(outputs: Any) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1" if sys.argv[1] == "radiogen" else "0")  # as `radiogen segment` does
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "0" if "monai" in sys.argv[1:2] else "1")  # as `radiogen segment` does
 
 import numpy as np  # after the environment is set
 import torch

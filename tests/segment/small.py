@@ -15,7 +15,7 @@ _MEDNEXT = {
 SMALL: dict[str, dict[str, Any]] = {
     "attentionunet": {"channels": [4, 8, 16], "strides": [2, 2]},
     "basicunetplusplus": {"features": [4, 4, 4, 4, 4, 4]},
-    "compact": {"features": [8, 8], "blocks": [1, 1]},
+    "compact": {"features": [8, 8, 8], "blocks": [1, 1]},
     "dilated-attention-unet": {"features": [4, 8, 8]},
     "dynunet": {"filters": [4, 8, 8], "strides": [1, 2, 2]},
     "encoder-decoder": {"width": 4},
@@ -69,4 +69,6 @@ def small_training(settings: TrainSettings) -> TrainSettings:
         "epochs": 1, "steps_per_epoch": 2, "batch_size": batch, "n_folds": 2, "fold": 0, "validate_every": 1, "keep": "last",
         "precision": "float32", "device": "cpu", "devices": 1,
     }  # fmt: skip
+    if settings.data.source == "domain-randomised":
+        few |= {"fold": "all", "workers": 0}
     return settings.model_copy(update={"network": network, "data": data, **few})

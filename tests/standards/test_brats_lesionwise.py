@@ -1,7 +1,12 @@
 """The BraTS 2023 lesion-wise rule on designed cases.
 
-Source: BraTS 2023 lesion-wise evaluation (Saluja et al., BraTS-2023-Metrics): reference dilated three times with the 18-neighbourhood, components by
-26-neighbourhood, lesions of 50 voxels or less not scored, a missed lesion or a false positive counts as Dice 0 and HD95 374.
+Source: rachitsaluja/BraTS-2023-Metrics, `eval.py` at 0e272e69. What each test takes from it:
+- `get_LesionWiseScores`: `dilation_struct = generate_binary_structure(3, 2)` (the 18-neighbourhood), `iterations = dil_factor` (3 for BraTS-GLI);
+  components by 26-neighbourhood; `pred_tmp*gt_tmp_dilation` (a predicted component belongs to a lesion whose dilation it touches); Dice and
+  `compute_robust_hausdorff(..., 95)` of the undilated lesion against all of these components; `fp` are the components that no lesion touches.
+- `get_LesionWiseResults`: lesions with `gt_lesion_vol <= 50` are not scored; infinite distances become 374; the sums are divided by
+  `len(metric_df_thresh) + len(fp)`, with 374 per false positive; nothing to divide by gives Dice 1 and HD95 0.
+Expected values are derived by hand from these lines.
 """
 
 from __future__ import annotations
@@ -84,3 +89,62 @@ def test_a_prediction_beside_the_lesion_within_the_dilation_belongs_to_it() -> N
     score = lesion_wise(beside, LARGE, ISOTROPIC)
     assert (score.n_false_negative, score.n_false_positive, score.dice) == (0, 0, 0)
     assert score.hd95_mm < 374
+
+
+def test_lesions_merge_up_to_six_voxels_apart() -> None:
+    # Three dilations from each side fill six voxels; the dilated masks then touch. Across seven, one voxel stays free.
+    first = box((2, 2, 2), (5, 5, 5))
+    for gap, lesions in ((6, 1), (7, 2)):
+        both = first | box((7 + gap, 2, 2), (5, 5, 5))
+        assert lesion_wise(both, both, ISOTROPIC).n_reference == lesions
+
+
+@pytest.mark.parametrize(
+    ("offset", "belongs"),
+    [
+        ((3, 0, 0), True),
+        ((4, 0, 0), False),
+        ((3, 3, 0), True),
+        ((2, 2, 2), True),
+        ((3, 2, 2), False),
+        ((3, 3, 3), False),
+    ],
+)
+def test_the_dilation_is_by_the_eighteen_neighbourhood(offset: tuple[int, int, int], belongs: bool) -> None:
+    # A step of the 18-neighbourhood moves along two axes at most: three steps reach no more than six in sum and three along one axis.
+    corner = box((2, 2, 2), (6, 6, 6))
+    at = tuple(7 + side for side in offset)
+    score = lesion_wise(box((at[0], at[1], at[2]), (1, 1, 1)), corner, ISOTROPIC)
+    assert (score.n_false_negative, score.n_false_positive) == ((0, 0) if belongs else (1, 1))
+
+
+def test_predicted_voxels_that_touch_by_a_corner_are_one_false_positive() -> None:
+    stairs = box((20, 20, 20), (1, 1, 1)) | box((21, 21, 21), (1, 1, 1)) | box((22, 22, 22), (1, 1, 1))
+    score = lesion_wise(LARGE | stairs, LARGE, ISOTROPIC)
+    assert (score.n_false_positive, score.dice) == (1, 0.5)
+
+
+def test_only_lesions_that_are_too_small_to_score_count_as_nothing_to_find() -> None:
+    score = lesion_wise(EMPTY, box((20, 20, 20), (5, 5, 2)), ISOTROPIC)
+    assert (score.dice, score.hd95_mm, score.n_reference, score.n_false_negative) == (1, 0, 0, 0)
+
+
+def test_the_distance_is_the_larger_direction_and_weighs_area() -> None:
+    """A bar of 100 voxels of which the prediction has the first 90.
+
+    Surface points are the corners of voxels, layers z = 0..100 of four each. A corner on the side of the bar has sqrt(1/2) mm2 of surface around it,
+    one at an end sqrt(3)/8. The last layers are z - 90 mm from the prediction. All area is 99 x 4 x 0.7071 + 8 x 0.2165 = 281.75 mm2, 95 % of it
+    267.66; the layers up to z have 0.866 + 2.8284 z, which reaches it first at z = 95: 5 mm. From prediction to reference every distance is 0.
+    """
+    shape = (3, 3, 102)
+    reference, prediction = box((1, 1, 1), (1, 1, 100), shape), box((1, 1, 1), (1, 1, 90), shape)
+    for one, other in ((prediction, reference), (reference, prediction)):
+        score = lesion_wise(one, other, ISOTROPIC)
+        assert score.hd95_mm == 5
+        assert score.dice == pytest.approx(2 * 90 / (90 + 100))
+    # Together with a false positive: the mean of 5 and 374 mm.
+    wide = (3, 12, 102)
+    bars = [box((1, 1, 1), (1, 1, length), wide) for length in (100, 90)]
+    assert lesion_wise(bars[1] | box((1, 10, 50), (1, 1, 1), wide), bars[0], ISOTROPIC).hd95_mm == pytest.approx(
+        (5 + 374) / 2
+    )

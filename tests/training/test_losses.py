@@ -104,7 +104,7 @@ def test_topk_takes_the_worst_tenth(logits: torch.Tensor, one_hot: torch.Tensor,
 
 def test_topk_refuses_a_share_of_nothing() -> None:
     with pytest.raises(ConfigError, match="share is 0"):
-        build_loss("dice-topk", softmax=False, arguments={"share": 0})
+        build_loss("dice-topk", softmax=False, arguments={"share": 0.0})
 
 
 def test_generalised_dice(logits: torch.Tensor, one_hot: torch.Tensor) -> None:

@@ -36,6 +36,9 @@ class SegResNetWithReconstruction(nn.Module):
     Source: Myronenko 2018, arXiv 1810.11654, equations 3 and 4.
     """
 
+    channels_first = True
+    """MONAI's variational branch looks at its maps with `view`."""
+
     def __init__(self, in_channels: int, out_channels: int, weight: float, **arguments: Any) -> None:
         super().__init__()
         self.network = nets.SegResNetVAE(in_channels=in_channels, out_channels=out_channels, **arguments)
