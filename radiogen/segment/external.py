@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import pickle
 import shutil
-import urllib.error
+import tempfile
 import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -38,14 +42,26 @@ class Pinned(StageSettings):
     url: str
     """Where the file is fetched from."""
 
-    by_hand: str
-    """What to download by other means where the address cannot be reached."""
+    mirrors: tuple[str, ...] = ()
+    """Where else the same file is."""
 
-    sha256: str = ""
+    by_hand: str
+    """What to download by other means where no address can be reached."""
+
+    member: str = ""
+    """Where the file is within the publisher's bundle (a folder or .zip)."""
+
+    bytes: int = Field(default=0, ge=0)
+    """Size of the published file; 0: unknown."""
+
+    sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """Of the published file."""
 
-    md5: str = ""
-    """Of the published file, where its publisher gives no stronger hash."""
+    md5: str = Field(default="", pattern="^([0-9a-f]{32})?$")
+    """Of the published file, where its publisher gives it."""
+
+    hashes_from: str
+    """Who states the hashes."""
 
     card: dict[str, Any] = Field(default_factory=dict)
     """The card of the imported weights."""
@@ -55,6 +71,16 @@ class Pinned(StageSettings):
         if not self.sha256 and not self.md5:
             raise ValueError("published weights need a sha256, or the publisher's md5")
         return self
+
+    @property
+    def trust(self) -> str:
+        """Return in one sentence what vouches for the file."""
+        if self.sha256:
+            return f"Pinned by sha256 {self.sha256[:12]}... ({self.hashes_from})."
+        return (
+            f"Trust on first use: pinned by md5 alone ({self.hashes_from}), which a forger could match; "
+            "the sha256 of the file that is imported first is recorded in its card."
+        )
 
 
 def published_weights() -> dict[str, Pinned]:
@@ -93,28 +119,43 @@ def fetch_weights(name: str) -> Path:
 
     Raises:
         ConfigError: the name is not known.
-        InputError: the address cannot be reached, or gave another file than the pinned one.
+        InputError: no address can be reached, or gave the pinned file.
     """
     entry = find_published(name)
     file = cache_folder() / "downloads" / f"{name}.pt"
-    try:
-        with urllib.request.urlopen(entry.url, timeout=_TIMEOUT_S) as answer, writing(file) as beside:
-            with open(beside, "wb") as out:
-                shutil.copyfileobj(answer, out)
-            _check_hash(beside, name, entry)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    problems = []
+    for url in (entry.url, *entry.mirrors):
+        try:
+            with writing(file) as beside:
+                _download(url, beside)
+                _check_file(beside, name, entry)
+            break
+        except (HTTPException, OSError) as error:  # URLError and time-outs are OSErrors
+            problems.append(f"{url}: {error}")
+        except InputError as error:
+            problems.append(f"{url}: {error.message}")
+    else:
         raise InputError(
-            f"{name} could not be fetched from {entry.url}: {error}",
+            f"{name} could not be fetched:",
+            problems=problems,
             hint=f"Download {entry.by_hand}; then: radiogen weights import FILE --name {name}",
-        ) from error
-    return import_published(file, name)
+        )
+    imported = import_published(file, name)
+    file.unlink()
+    return imported
+
+
+def _download(url: str, file: Path) -> None:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, open(file, "wb") as out:
+        shutil.copyfileobj(answer, out)
 
 
 def import_published(file: str | Path, name: str) -> Path:
     """Turn a published file into radiogen's format, in the cache folder; works offline.
 
     Args:
-        file: the file as published: a PyTorch state dict (read without running code from it) or safetensors.
+        file: the file as published, a PyTorch state dict (read without running code from it) or safetensors; or the publisher's bundle that holds
+            it, as a folder or .zip.
         name: name in the lockfile.
 
     Returns:
@@ -125,22 +166,57 @@ def import_published(file: str | Path, name: str) -> Path:
         InputError: the file is not the pinned one, or its tensors do not fit the network.
     """
     entry = find_published(name)
-    path = Path(file)
-    if not path.is_file():
+    with _published_file(Path(file), entry) as path:
+        _check_file(path, name, entry)
+        card = WeightsCard.parse(entry.card)
+        network = build_network(card.network, len(card.sequences), len(card.outputs), dict(card.arguments))
+        load_state(network, read_state(path), f"network '{card.network}'")
+        with open(path, "rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    target = cache_folder() / "weights" / f"{card.name}.safetensors"
+    save_weights(target, network, card.model_copy(update={"source": f"{card.source}; file of sha256 {digest}"}))
+    return target
+
+
+@contextmanager
+def _published_file(path: Path, entry: Pinned) -> Iterator[Path]:
+    """Yield the published file itself: taken out of the bundle's folder or .zip where that is what was given."""
+    inside = f"{path.name} has no {entry.member}."
+    if path.is_dir() and entry.member:
+        if not (path / entry.member).is_file():
+            raise InputError(inside, hint=f"Give {entry.by_hand}.")
+        yield path / entry.member
+    elif not path.is_file():
         raise InputError(f"{path} is not a file.", hint=f"Give {entry.by_hand}.")
-    _check_hash(path, name, entry)
-    card = WeightsCard.parse(entry.card)
-    network = build_network(card.network, len(card.sequences), len(card.outputs), dict(card.arguments))
+    elif path.suffix.lower() == ".zip" and entry.member:
+        with tempfile.TemporaryDirectory() as folder:
+            taken = Path(folder) / Path(entry.member).name
+            try:
+                with zipfile.ZipFile(path) as bundle:
+                    names = [item for item in bundle.namelist() if f"/{item}".endswith(f"/{entry.member}")]
+                    if len(names) != 1:
+                        raise InputError(inside, hint=f"Give {entry.by_hand}.")
+                    with bundle.open(names[0]) as packed, open(taken, "wb") as out:
+                        shutil.copyfileobj(packed, out)
+            except zipfile.BadZipFile as error:
+                raise InputError(f"{path.name} is not a sound .zip: {error}", hint="Download it again.") from error
+            yield taken
+    else:
+        yield path
+
+
+def load_state(network: torch.nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
+    """Load tensors into a network; every name and shape must fit.
+
+    Raises:
+        InputError: they do not fit; the message says which.
+    """
     try:
-        network.load_state_dict(read_state(path))
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(
-            f"The tensors of {path.name} do not fit the network '{card.network}':",
-            problems=[line.strip() for line in str(error).splitlines()[1:4]],
+            f"The tensors do not fit the {what}:", problems=[line.strip() for line in str(error).splitlines()[1:4]]
         ) from error
-    target = cache_folder() / "weights" / f"{card.name}.safetensors"
-    save_weights(target, network, card)
-    return target
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
@@ -171,12 +247,21 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def _check_hash(path: Path, name: str, entry: Pinned) -> None:
-    kind, pinned = ("sha256", entry.sha256) if entry.sha256 else ("md5", entry.md5)
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, kind).hexdigest()
-    if digest != pinned:
-        raise InputError(
-            f"{path.name} is not the published file of '{name}': {kind} {digest[:12]}..., pinned is {pinned[:12]}...",
-            hint=f"Download {entry.by_hand} again.",
-        )
+def _check_file(path: Path, name: str, entry: Pinned) -> None:
+    """Raise InputError unless size and every pinned hash of the file are right."""
+    size = path.stat().st_size
+    if entry.bytes and size != entry.bytes:
+        raise _not_published(name, entry, f"{size} bytes, pinned are {entry.bytes}")
+    for kind, pinned in (("sha256", entry.sha256), ("md5", entry.md5)):
+        if pinned:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, kind).hexdigest()
+            if digest != pinned:
+                raise _not_published(name, entry, f"{kind} {digest[:12]}..., pinned is {pinned[:12]}...")
+
+
+def _not_published(name: str, entry: Pinned, difference: str) -> InputError:
+    return InputError(
+        f"This is not the published file of '{name}': {difference}.",
+        hint=f"Download {entry.by_hand} again.",
+    )
