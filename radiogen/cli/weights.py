@@ -1,4 +1,4 @@
-"""`radiogen weights`: which weights there are, and whether a file is what its card says."""
+"""`radiogen weights`: which weights there are, where to get published ones, and whether a file is what its card says."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def list_weights() -> None:
         )
     for name, entry in published_weights().items():
         if name not in installed:
-            typer.echo(f"{name}: {entry.title}; not installed: radiogen weights fetch {name}")
+            typer.echo(f"{name}: {entry.title}; not installed: radiogen weights fetch {name}. {entry.trust}")
 
 
 def fetch(name: Annotated[str, typer.Argument(help="Name of published weights; see `radiogen weights list`.")]) -> None:
@@ -52,38 +52,64 @@ def fetch(name: Annotated[str, typer.Argument(help="Name of published weights; s
     typer.echo(f"{name}: installed at {fetch_weights(name)}; use it with --weights {name}")
 
 
-def verify(weights: Annotated[Path, typer.Argument(help="A .safetensors file with its card beside it.")]) -> None:
-    """Check a file against its card: hash, tensors, licence, training data."""
-    from radiogen.segment.weights import verify_weights
+def verify(
+    weights: Annotated[str, typer.Argument(help="Name of installed weights, or a .safetensors file with its card.")],
+) -> None:
+    """Check weights against their card: hash, tensors, licence, training data."""
+    from radiogen.segment.external import published_weights
+    from radiogen.segment.weights import find_weights, verify_weights
 
-    card = verify_weights(weights)
+    card = verify_weights(find_weights(weights))
     typer.echo(
         f"{card.name}: sound. {card.network}, {'+'.join(card.sequences)}, licence {card.licence}, sha256 {card.sha256}"
     )
+    published = published_weights()
+    if card.name in published:
+        typer.echo(f"Imported from: {card.source}. {published[card.name].trust}")
 
 
 def import_weights(
     weights: Annotated[
-        Path, typer.Argument(help="A .safetensors file with its card beside it; with --name, the published file.")
+        Path,
+        typer.Argument(
+            help="A .safetensors file with its card beside it; with --name, the published file or bundle; or a results folder of nnU-Net v2."
+        ),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="Published weights that the file is a download of.")
-    ] = None,
+        str,
+        typer.Option("--name", help="Published weights that the file is a download of; name for an nnU-Net folder."),
+    ] = "",
+    sequences: Annotated[
+        str,
+        typer.Option("--sequences", help="nnU-Net: sequences in the order of its channels, such as t1n,t1c,t2w,t2f."),
+    ] = "",
+    outputs: Annotated[
+        str,
+        typer.Option("--outputs", help="nnU-Net: regions or classes in the order of its outputs, such as wt,tc,et."),
+    ] = "",
+    orientation: Annotated[
+        str, typer.Option("--orientation", help="nnU-Net: how its training images were stored (LPS: as BraTS does).")
+    ] = "LPS",
+    licence: Annotated[str, typer.Option("--licence", help="nnU-Net: licence of the weights.")] = "",
+    training_data: Annotated[str, typer.Option("--training-data", help="nnU-Net: what they were trained on.")] = "",
 ) -> None:
-    """Verify a file and install it in the cache folder; works offline."""
-    import shutil
+    """Verify a file or folder and install it in the cache folder; works offline."""
+    from radiogen.segment.external import import_published, install_weights
+    from radiogen.segment.nnunet_import import NNUNetOptions, import_nnunet, is_nnunet_folder
 
-    from radiogen.resources import cache_folder
-    from radiogen.run.atomic import writing
-    from radiogen.segment.external import import_published
-    from radiogen.segment.weights import card_path, verify_weights
+    if is_nnunet_folder(weights):
+        options = NNUNetOptions(
+            name=name, sequences=_listed(sequences), outputs=_listed(outputs), orientation=orientation.upper(),
+            licence=licence, training_data=training_data,
+        )  # fmt: skip
+        for path in import_nnunet(weights, options):
+            typer.echo(f"{path.stem}: imported to {path}; use it with --weights {path.stem}")
+    elif name:
+        typer.echo(f"{name}: imported to {import_published(weights, name)}; use it with --weights {name}")
+    else:
+        target = install_weights(weights)
+        typer.echo(f"{target.stem}: imported to {target}; use it with --weights {target.stem}")
 
-    if name is not None:
-        typer.echo(f"{name}: imported to {import_published(weights, name)}")
-        return
-    card = verify_weights(weights)
-    target = cache_folder() / "weights" / f"{card.name}.safetensors"
-    for source, final in ((weights, target), (card_path(weights), card_path(target))):
-        with writing(final) as beside:
-            shutil.copyfile(source, beside)
-    typer.echo(f"{card.name}: imported to {target}")
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import tempfile
 import urllib.request
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from radiogen.registry import did_you_mean
 from radiogen.resources import cache_folder
 from radiogen.run.atomic import writing
 from radiogen.segment.networks import build_network
-from radiogen.segment.weights import WeightsCard, save_weights
+from radiogen.segment.weights import WeightsCard, card_path, save_weights, verify_weights
 
 _WRAPPERS = ("model", "state_dict", "network_weights")
 _TIMEOUT_S = 60
@@ -58,7 +59,7 @@ class Pinned(StageSettings):
     """Of the published file."""
 
     md5: str = Field(default="", pattern="^([0-9a-f]{32})?$")
-    """Of the published file, where its publisher gives it."""
+    """Of the published file; checked where there is no sha256."""
 
     hashes_from: str
     """Who states the hashes."""
@@ -178,6 +179,30 @@ def import_published(file: str | Path, name: str) -> Path:
     return target
 
 
+def install_weights(weights: str | Path) -> Path:
+    """Verify a safetensors file with its card and copy both into the cache folder.
+
+    Returns:
+        The installed safetensors file.
+
+    Raises:
+        InputError: the weights cannot be used.
+        ConfigError: the card is not accepted.
+    """
+    path = Path(weights)
+    if path.is_dir() or path.suffix in (".pt", ".pth", ".ts", ".zip"):
+        raise InputError(
+            f"{path.name} is no safetensors file with a card.",
+            hint=f"For a published file give --name ({', '.join(published_weights())}); for nnU-Net v2 the folder with plans.json.",
+        )
+    card = verify_weights(path)
+    target = cache_folder() / "weights" / f"{card.name}.safetensors"
+    for source, final in ((path, target), (card_path(path), card_path(target))):
+        with writing(final) as beside:
+            shutil.copyfile(source, beside)
+    return target
+
+
 @contextmanager
 def _published_file(path: Path, entry: Pinned) -> Iterator[Path]:
     """Yield the published file itself: taken out of the bundle's folder or .zip where that is what was given."""
@@ -232,7 +257,9 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch announces TorchScript before it refuses it
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
         raise InputError(
             f"{path.name} cannot be read as tensors: {str(error).splitlines()[0]}",
@@ -248,16 +275,15 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def _check_file(path: Path, name: str, entry: Pinned) -> None:
-    """Raise InputError unless size and every pinned hash of the file are right."""
+    """Raise InputError unless size and hash of the file are the pinned ones."""
     size = path.stat().st_size
     if entry.bytes and size != entry.bytes:
         raise _not_published(name, entry, f"{size} bytes, pinned are {entry.bytes}")
-    for kind, pinned in (("sha256", entry.sha256), ("md5", entry.md5)):
-        if pinned:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, kind).hexdigest()
-            if digest != pinned:
-                raise _not_published(name, entry, f"{kind} {digest[:12]}..., pinned is {pinned[:12]}...")
+    kind, pinned = ("sha256", entry.sha256) if entry.sha256 else ("md5", entry.md5)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, kind).hexdigest()
+    if digest != pinned:
+        raise _not_published(name, entry, f"{kind} {digest[:12]}..., pinned is {pinned[:12]}...")
 
 
 def _not_published(name: str, entry: Pinned, difference: str) -> InputError:

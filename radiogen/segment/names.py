@@ -26,6 +26,7 @@ NETWORKS = Registry(
         "mednext_m": "radiogen.segment.networks:mednext_m",
         "mednext_s": "radiogen.segment.networks:mednext_s",
         "multiscale-unet": "radiogen.segment.architectures.multiscale_unet:MultiscaleUNet",
+        "nnunet": "radiogen.segment.nnunet_network:NNUNet",
         "plain-unet": "radiogen.segment.architectures.plain_unet:PlainUNet",
         "residual-unet": "radiogen.segment.architectures.residual_unet:ResidualUNet",
         "segresnet": "radiogen.segment.networks:segresnet",
