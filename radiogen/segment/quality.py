@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from pydantic import Field, model_validator
-from scipy.stats import spearmanr
-from sklearn.isotonic import IsotonicRegression
 
 from radiogen.config.base import StageSettings
 from radiogen.errors import InputError
@@ -188,6 +186,8 @@ def _cross_validated(agreement: Values, dice: Values, shape: Shape, seed: int) -
 
 
 def _scores(predicted: Values, dice: Values, mean: Values, how: str) -> Validation:
+    from scipy.stats import spearmanr  # here: whoever only segments never waits for it
+
     varies = np.ptp(predicted) > 0 and np.ptp(dice) > 0
     return Validation(
         n=dice.size,
@@ -207,6 +207,8 @@ def _line(agreement: Values, dice: Values) -> tuple[Knots, Knots]:
 
 
 def _isotonic(agreement: Values, dice: Values) -> tuple[Knots, Knots]:
+    from sklearn.isotonic import IsotonicRegression  # here: whoever only segments never waits for it
+
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(agreement, dice)
     return np.asarray(fitted.X_thresholds_, dtype=float), np.asarray(fitted.y_thresholds_, dtype=float)
 
