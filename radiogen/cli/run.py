@@ -39,7 +39,8 @@ def run(
     ] = None,
     method: Annotated[str | None, typer.Option("--method", help="Segmentation method; see `radiogen info`.")] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="Segmentation weights (safetensors with a card).")
+        list[str] | None,
+        typer.Option("--weights", help="Installed weights or a safetensors file with its card; several: an ensemble."),
     ] = None,
     given_masks: Annotated[
         str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")
@@ -63,7 +64,7 @@ def run(
     if targets is not None:
         values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
     overrides: dict[str, dict[str, Any]] = {
-        "segment": {"method": method, "weights": str(weights) if weights else None, "given_masks": given_masks},
+        "segment": {"method": method, "weights": tuple(weights) if weights else None, "given_masks": given_masks},
         "radiomics": {"params": params},
     }
     for stage, given in overrides.items():
