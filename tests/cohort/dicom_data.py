@@ -234,8 +234,9 @@ def _common(study: Study, series_uid: str, kind: Sequence4, time: str, sop_class
     dataset.AcquisitionTime = dataset.SeriesTime = dataset.ContentTime = time
     for keyword in (
         "AccessionNumber", "ReferringPhysicianName", "InstitutionName", "InstitutionAddress", "StationName", "StudyDescription", "OperatorsName",
-        "PatientComments", "ImageComments", "StudyID", "PerformingPhysicianName", "RequestedProcedureDescription", "Manufacturer", "DeviceSerialNumber",
-        "OtherPatientIDs", "PatientAddress", "AdditionalPatientHistory", "BodyPartExamined", "SoftwareVersions", "PerformedProcedureStepDescription",
+        "PatientComments", "ImageComments", "StudyID", "PerformingPhysicianName", "RequestedProcedureDescription", "Manufacturer",
+        "DeviceSerialNumber", "OtherPatientIDs", "PatientAddress", "AdditionalPatientHistory", "BodyPartExamined", "SoftwareVersions",
+        "PerformedProcedureStepDescription",
     ):  # fmt: skip
         setattr(dataset, keyword, f"{PHI_MARK}{len(keyword)}"[:16])
     dataset.SeriesDescription = f"{kind.description} {PHI_MARK}DESC"
