@@ -23,7 +23,7 @@ from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from radiogen.cohort.dicom_header import DICOM_ERRORS, frames_of, rescale_of, text_of, whole_number
 from radiogen.cohort.dicom_series import DicomSeries, FoundSeries, Frame, assemble
@@ -43,6 +43,9 @@ _TAGS: list[str] = [
 _PIXEL_TAGS: list[str] = [*_TAGS, "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable"]
 _ITK_DECODES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91))
 """Transfer syntaxes that SimpleITK's GDCM decodes: JPEG, lossless JPEG (the usual one of hospital archives), JPEG-LS, JPEG 2000."""
+_EMPTY_IF_ABSENT = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
 _PLAIN_SUFFIXES = (".dcm", ".ima", ".dicom")
 _LARGEST_VOLUME = 2**31
 
@@ -133,6 +136,54 @@ def _stack(series: DicomSeries, shape: tuple[int, int, int]) -> np.ndarray:
             series, [f"{count} of {len(series.files)} slice(s): {text}" for text, count in failed.items()]
         )
     return data
+
+
+def source_headers(series: DicomSeries) -> list[Dataset]:
+    """Return the whole headers of a series' files, in the order of its slices, for an object that must refer to them (a DICOM SEG).
+
+    Elements that the standard wants to be there, if only empty, are added empty. These are the patient's headers: keep them out of messages and logs.
+
+    Raises:
+        ImageError: a file cannot be read, or there is no frame of reference.
+    """
+    with quiet():
+        try:
+            headers: list[Dataset] = [
+                pydicom.dcmread(path, stop_before_pixels=True) for path in dict.fromkeys(series.files)
+            ]
+            for header in headers:
+                _share_orientation(header)
+                for keyword in _EMPTY_IF_ABSENT:
+                    if keyword not in header:
+                        setattr(header, keyword, None)
+                if header.PatientSex not in ("M", "F", "O"):
+                    header.PatientSex = None
+        except (OSError, *DICOM_ERRORS) as error:
+            raise ImageError(f"The headers of series {series.key} cannot be read ({type(error).__name__}).") from None
+    if not series.space:
+        raise ImageError(
+            f"The DICOM series {series.key} has no frame of reference, so nothing can be drawn on it.",
+            hint="Write the mask as NIfTI instead.",
+        )
+    return headers
+
+
+def _share_orientation(header: Dataset) -> None:
+    """Move an orientation that all frames of a multi-frame header repeat to its shared groups, where highdicom looks for it."""
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    shared = header.get("SharedFunctionalGroupsSequence")
+    if not frames or not shared or "PlaneOrientationSequence" in shared[0]:
+        return
+    stated = [frame.get("PlaneOrientationSequence") for frame in frames]
+    if all(item is not None and item == stated[0] for item in stated):
+        shared[0].PlaneOrientationSequence = stated[0]
+        for frame in frames:
+            del frame.PlaneOrientationSequence
+
+
+def derived_uid(*texts: str) -> str:
+    """Return a valid DICOM UID that is always the same for the same texts."""
+    return str(generate_uid(entropy_srcs=list(texts)))
 
 
 def anonymous(uid: str) -> str:

@@ -3,7 +3,7 @@
 Points are natural log-odds by judgement, not fitted: 3 points settle a question (odds 20 to 1), 1 point leans.
 
 Source: the sequence types are those of the standardised brain tumour imaging protocol (Ellingson et al., Neuro-Oncology 2015, 17:1188): T1 as
-inversion-prepared gradient echo before and after contrast, T2 as turbo spin echo, FLAIR. The limits below are this project's judgement, wide on purpose
+inversion-prepared gradient echo before and after contrast, T2 as turbo spin echo, FLAIR. The limits below are our own judgement, wide on purpose,
 so that older spin-echo protocols, 3-D turbo spin echo, 1.5 and 3 T all fit.
 """
 

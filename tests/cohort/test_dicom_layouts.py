@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.cohort.dicom_data import FOUR, T1C, T1N, T2F, Study, tilted, volume, write_case, write_series
 
 from radiogen.cohort.dicom_layouts import find_dicom_cases
 from radiogen.cohort.sequence_identity import identify
 from radiogen.errors import CohortError
+from tests.cohort.dicom_data import FOUR, T1C, T1N, T2F, Study, tilted, volume, write_case, write_series
 
 SMALL = volume((8, 8, 10))
 WIPED = type(T1N)("", 10.0, 500.0)
