@@ -15,7 +15,7 @@ from radiogen.preprocess.brain import LARGEST_BRAIN_ML
 from radiogen.preprocess.intensity import background_value, foreground
 from radiogen.preprocess.poses import pose, rigid, scaling, starting_poses
 from radiogen.preprocess.resample import resample, resized_shape
-from radiogen.preprocess.similarity import levels, normalised_mutual_information, of_levels, value_range
+from radiogen.preprocess.similarity import BINS, levels, normalised_mutual_information, of_levels, value_range
 from radiogen.preprocess.sitk_image import affine_transform, from_sitk, to_sitk
 from radiogen.types import Affine, Mask, Volume
 
@@ -279,40 +279,45 @@ def _distinct(starts: list[Affine], fixed: _Level) -> list[Affine]:
 
 def _refine(fixed: _Level, moving: _Level, start: Affine, kind: str, masked: bool, seed: int) -> Affine:
     """Return the pose that gradient ascent of the mutual information reaches from a start."""
+    # The world is shifted to the head's centre and measured in its radius: a step of one parameter then moves the head as far as a step of another.
     centre = fixed.centre_mm
-    radius = float(np.sqrt(((fixed.points_mm - centre[:, None]) ** 2).sum(axis=0).mean()))
-    fine = max(fixed.image.grid.voxel_size_mm) < _COARSE_MM or min(fixed.image.grid.voxel_size_mm) < _COARSE_MM
+    radius_mm = float(np.sqrt(((fixed.points_mm - centre[:, None]) ** 2).sum(axis=0).mean()))
+    unit = np.diag([1 / radius_mm] * 3 + [1.0])
+    unit[:3, 3] = -centre / radius_mm
+    to_unit = unit @ fixed.image.affine, unit @ moving.image.affine
+    fine = min(fixed.image.grid.voxel_size_mm) < _COARSE_MM
+    first = unit @ start @ np.linalg.inv(unit)
     transform = sitk.Euler3DTransform() if kind == "rigid" else sitk.AffineTransform(3)
-    transform.SetCenter(tuple(float(value) for value in centre))
-    transform.SetMatrix(tuple(float(value) for value in start[:3, :3].ravel()))
-    shift = start[:3, :3] @ centre + start[:3, 3] - centre
-    transform.SetTranslation(tuple(float(value) for value in shift))
-    turns = 3 if kind == "rigid" else 9
+    transform.SetMatrix(tuple(float(value) for value in first[:3, :3].ravel()))
+    transform.SetTranslation(tuple(float(value) for value in first[:3, 3]))
     method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricFixedMask(to_sitk(fixed.inside.astype(np.uint8), fixed.image.affine))
+    method.SetMetricAsMattesMutualInformation(BINS)
+    method.SetMetricFixedMask(to_sitk(fixed.inside.astype(np.uint8), to_unit[0]))
     if masked:
-        method.SetMetricMovingMask(to_sitk(moving.inside.astype(np.uint8), moving.image.affine))
-    wanted = _FINE_SAMPLES if fine else _COARSE_SAMPLES
-    share = min(1.0, wanted / int(fixed.inside.sum()))
-    # A seed of 0 means the clock to SimpleITK.
+        method.SetMetricMovingMask(to_sitk(moving.inside.astype(np.uint8), to_unit[1]))
+    share = min(1.0, (_FINE_SAMPLES if fine else _COARSE_SAMPLES) / int(fixed.inside.sum()))
     method.SetMetricSamplingStrategy(method.REGULAR)
+    # A seed of 0 means the clock to SimpleITK.
     method.SetMetricSamplingPercentage(share, seed + 1)
     method.SetMetricUseFixedImageGradientFilter(False)
     method.SetMetricUseMovingImageGradientFilter(False)
     method.SetInterpolator(sitk.sitkLinear)
+    step_mm = (1.0 if fine else 4.0) * (1.0 if kind == "rigid" else 0.5)
     method.SetOptimizerAsRegularStepGradientDescent(
-        learningRate=1.0 if fine else 4.0, minStep=0.01 if fine else 0.1, numberOfIterations=80, relaxationFactor=0.6
+        learningRate=step_mm / radius_mm,
+        minStep=(0.01 if fine else 0.1) / radius_mm,
+        numberOfIterations=100,
+        relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-6,
     )
-    method.SetOptimizerScales([radius**2] * turns + [1.0] * 3)
     method.SetInitialTransform(transform, inPlace=True)
     # Threads add up histograms in whatever order they end.
     method.SetNumberOfThreads(1)
-    method.Execute(to_sitk(fixed.image.data, fixed.image.affine), to_sitk(moving.image.data, moving.image.affine))
+    method.Execute(to_sitk(fixed.image.data, to_unit[0]), to_sitk(moving.image.data, to_unit[1]))
     found = np.eye(4)
     found[:3, :3] = np.array(transform.GetMatrix()).reshape(3, 3)
-    found[:3, 3] = np.array(transform.GetTranslation()) + centre - found[:3, :3] @ centre
-    return found
+    found[:3, 3] = transform.GetTranslation()
+    return np.asarray(np.linalg.inv(unit) @ found @ unit)
 
 
 def _problems(fixed: _Level, moving: _Level, matrix: Affine, similarity: float) -> list[str]:
