@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -49,6 +48,8 @@ _EMPTY_IF_ABSENT = (
 _PLAIN_SUFFIXES = (".dcm", ".ima", ".dicom")
 _LARGEST_VOLUME = 2**31
 
+_READ_ERRORS = (*DICOM_ERRORS, BytesLengthException, InvalidDicomError)
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -59,10 +60,13 @@ def quiet() -> Iterator[None]:
     with _ONE_AT_A_TIME, warnings.catch_warnings(), pydicom_config.disable_value_validation():
         warnings.simplefilter("ignore")
         was_disabled, logger.disabled = logger.disabled, True
+        # An element of a wrong length becomes bytes, which no reader of values here accepts, instead of an error of pydicom's own kind.
+        converted, pydicom_config.convert_wrong_length_to_UN = pydicom_config.convert_wrong_length_to_UN, True
         try:
             yield
         finally:
             logger.disabled = was_disabled
+            pydicom_config.convert_wrong_length_to_UN = converted
 
 
 def find_series(folder: str | Path, *, below: bool = True) -> FoundSeries:
@@ -158,7 +162,7 @@ def source_headers(series: DicomSeries) -> list[Dataset]:
                         setattr(header, keyword, None)
                 if header.PatientSex not in ("M", "F", "O"):
                     header.PatientSex = None
-        except (OSError, *DICOM_ERRORS) as error:
+        except (OSError, *_READ_ERRORS) as error:
             raise ImageError(f"The headers of series {series.key} cannot be read ({type(error).__name__}).") from None
     if not series.space:
         raise ImageError(
@@ -233,7 +237,7 @@ def _frames_or_reason(path: Path) -> list[Frame] | str:
             return frames_of(path, dataset, anonymous, _encoding_problem(dataset))
         except OSError as error:
             return f"cannot be opened: {error.strerror or 'unreadable'}"
-        except DICOM_ERRORS as error:
+        except _READ_ERRORS as error:
             return f"a damaged DICOM file ({type(error).__name__} while reading its header)"
 
 
@@ -309,7 +313,7 @@ def _decode(path: Path) -> np.ndarray:
             return (frames * scale[:, :1, np.newaxis] + scale[:, 1:, np.newaxis]).astype(np.float32)
         except OSError as error:
             raise ImageError("its file cannot be opened") from error
-        except (*DICOM_ERRORS, MemoryError, BytesLengthException, struct.error) as error:
+        except _READ_ERRORS as error:
             # pydicom's own text may quote the header, so only its kind is passed on, and no cause is chained.
             raise ImageError(f"its pixels are damaged or cut short ({type(error).__name__})") from None
 

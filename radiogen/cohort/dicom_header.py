@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ from radiogen.cohort.dicom_words import find_words, groups_of
 DICOM_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, NotImplementedError, RuntimeError, UnicodeError,
     ArithmeticError,
+    MemoryError,
+    struct.error,
+    zlib.error,
 )  # fmt: skip
 """What reading a damaged header raises (pydicom converts values when they are asked for)."""
 
@@ -89,6 +94,8 @@ def text_of(dataset: Any, keyword: str) -> str:
 def numbers_of(dataset: Any, keyword: str, count: int) -> tuple[float, ...] | None:
     """Return an element's values when there are exactly `count`, all finite."""
     value = value_of(dataset, keyword)
+    if isinstance(value, bytes):
+        return None
     try:
         numbers = [float(item) for item in ([value] if isinstance(value, int | float | str) else value or [])]
     except DICOM_ERRORS:

@@ -199,8 +199,10 @@ def _use_order(scored: Sequence[_Scored], known_contrast: Sequence[DicomSeries])
         rank = _rank(item.series)
         if any(earlier < rank for earlier in with_contrast):
             item.add("acquired after a series with contrast", ("t1c",), 2.0)
-        elif with_contrast or any(_rank(other.series) > rank for other in native):
+        elif with_contrast:
             item.add("acquired before the first series with contrast", ("t1n",), 2.0)
+        elif any(_rank(other.series) > rank for other in native):
+            item.add("acquired before a native series", ("t1n",), 2.0)
         elif any(_same_technique(item.series, other.series) for other in native):
             item.add("the same sequence again, after the native one", ("t1c",), 1.5)
     if not with_contrast and not native:

@@ -6,8 +6,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
-from pydicom.uid import generate_uid
+import SimpleITK
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLSLossless, RLELossless, generate_uid
 
 from radiogen.cohort.dicom import find_series, read_series
 from radiogen.cohort.nifti import Grid, Image, read_image
@@ -212,7 +215,59 @@ def test_blank_series_is_refused(tmp_path: Path) -> None:
         read_series(find_series(tmp_path).series[0])
 
 
-def test_undecodable_compression_is_a_problem(tmp_path: Path) -> None:
+def compress_with_itk(path: Path, compressor: str) -> str:
+    """Replace a file's pixels by what ITK's GDCM makes of them and return the transfer syntax."""
+    writer, beside = SimpleITK.ImageFileWriter(), path.with_name("beside.dcm")
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.SetFileName(str(beside))
+    dataset = pydicom.dcmread(path)
+    writer.Execute(SimpleITK.GetImageFromArray(dataset.pixel_array))
+    compressed = pydicom.dcmread(beside)
+    beside.unlink()
+    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+    dataset.PixelData = compressed.PixelData
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    return str(dataset.file_meta.TransferSyntaxUID)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "syntax"), [("JPEG", "1.2.840.10008.1.2.4.70"), ("JPEG2000", "1.2.840.10008.1.2.4.90")]
+)
+def test_lossless_compression_of_hospital_archives(tmp_path: Path, compressor: str, syntax: str) -> None:
+    data, affine = volume((32, 32, 5)), tilted()
+    for path in write_series(tmp_path, data, affine, slope=2.0, intercept=3.0):
+        assert compress_with_itk(path, compressor) == syntax
+    series = find_series(tmp_path).series[0]
+    assert series.problems == ()
+    assert_same_place(read_series(series), expected(data * 2.0 + 3, affine))
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+def test_other_lossless_compression(tmp_path: Path, syntax: str) -> None:
+    data, affine = volume(), tilted()
+    for path in write_series(tmp_path, data, affine):
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+    assert_same_place(read_series(find_series(tmp_path).series[0]), expected(data, affine))
+
+
+def test_compression_nobody_decodes_is_a_problem(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, volume(), tilted()):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # MPEG2
+        dataset.PixelData = encapsulate([bytes(64)])
+        dataset.save_as(path)
+    series = find_series(tmp_path).series[0]
+    assert len(series.problems) == 1
+    assert "MPEG2" in series.problems[0]
+    assert "export it uncompressed" in series.problems[0]
+
+
+def test_unknown_transfer_syntax_is_a_problem(tmp_path: Path) -> None:
     write_series(tmp_path, volume(), tilted())
     for path in sorted(tmp_path.iterdir()):
         raw = path.read_bytes()
