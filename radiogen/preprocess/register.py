@@ -25,13 +25,13 @@ KINDS = ("rigid", "affine")
 INTERPOLATIONS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
 _SEARCH_MM, _COARSE_MM, _FINE_MM = 8.0, 4.0, 2.0
-_TRIED, _REFINED = 4, 2
-"""How many starting poses are refined at 4 mm, and how many of their ends at 2 mm (affine only needs the better one)."""
+_TRIED = 4
+"""How many starting poses are refined at 4 mm; the best of them goes on."""
 
 _COARSE_SAMPLES, _FINE_SAMPLES = 12_000, 40_000
 _MOST_TURN_DEG = 60.0
 _SCALES = (0.7, 1.4)
-_LEAST_OVERLAP = 0.4
+_LEAST_OVERLAP, _ENOUGH_OVERLAP = 0.4, 0.8
 _LEAST_SIMILARITY = 1.02
 _NO_WORSE = 0.002
 _MOVED_MM, _MOVED_DEG = 2.0, 2.0
@@ -198,15 +198,15 @@ def _search(
         for size in (_SEARCH_MM, _COARSE_MM, _FINE_MM)
     )
     starts = starting_poses(search[0].centre_mm, search[1].centre_mm)
-    starts = sorted(starts, key=lambda start: -_similarity(*search, start))
+    starts = sorted(starts, key=lambda start: -_score(*search, start))
     tried = [_refine(*coarse, start, "rigid", masks[1] is not None, seed) for start in _distinct(starts, search[0])]
-    best = max(tried, key=lambda end: _similarity(*coarse, end))
+    best = max(tried, key=lambda end: _score(*coarse, end))
     if kind == "affine":
         best = _refine(*coarse, best, "affine", masks[1] is not None, seed)
     matrix = _refine(*fine, best, kind, masks[1] is not None, seed)
     before, after = _similarity(*fine, np.eye(4)), _similarity(*fine, matrix)
     problems = []
-    if after < before - _NO_WORSE:
+    if _score(*fine, matrix) < _score(*fine, np.eye(4)) - _NO_WORSE:
         turn_deg, shift_mm = pose(matrix, fine[0].centre_mm)
         if turn_deg > _MOVED_DEG or shift_mm > _MOVED_MM:
             problems.append(
@@ -259,6 +259,11 @@ def _similarity(fixed: _Level, moving: _Level, matrix: Affine) -> float:
     seen = map_coordinates(moving.image.data, voxels[:, met], order=1, mode="nearest")
     values = fixed.image.data[fixed.inside]
     return of_levels(_levels(values)[met], levels(seen, value_range(moving.image.data.ravel())))
+
+
+def _score(fixed: _Level, moving: _Level, matrix: Affine) -> float:
+    """Return what poses are ranked by: the similarity above chance, less where the heads hardly meet, because a few voxels easily agree."""
+    return (_similarity(fixed, moving, matrix) - 1) * min(1.0, _overlap(fixed, moving, matrix) / _ENOUGH_OVERLAP)
 
 
 def _levels(values: Float[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
