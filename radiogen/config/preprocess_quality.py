@@ -45,7 +45,7 @@ class QualityThresholds(StageSettings):
     noise_high: float = Field(default=0.12, ge=0)
     """Noise as a share of the brain's intensity width (1st to 99th percentile)."""
 
-    similarity_low: float = Field(default=1.015, ge=1)
+    similarity_low: float = Field(default=1.01, ge=1)
     """Normalised mutual information with the reference (Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0: 1 is unrelated, 2 identical)."""
 
     overlap_low: float = Field(default=0.85, ge=0, le=1)
@@ -61,5 +61,5 @@ class QualityThresholds(StageSettings):
     inversion: float = Field(default=-0.15, ge=-2, le=2)
     """How far the order of tissues may be against what the sequence must show, in widths of the brain's intensities, before it counts as inverted."""
 
-    ghosting_high: float = Field(default=0.05, ge=0)
+    ghosting_high: float = Field(default=0.08, ge=0)
     """Signal of the background in line with the head along an axis, beyond that in the corners, over the signal of the head."""

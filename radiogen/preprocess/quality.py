@@ -33,7 +33,8 @@ from radiogen.types import SEQUENCES, Mask, Volume
 
 Value = float | str | None
 
-_GAIN_THAT_COUNTS = 0.002
+_GAIN_THAT_COUNTS = 0.004
+"""Normalised mutual information that a shift must add: of 31 sequences in place one gains more, of 9 moved by 4 or 8 mm eight do."""
 _STRIPPED_SHARE = 0.1
 _REFERENCES = ("t1c", "t1n", "t2f", "t2w")
 
