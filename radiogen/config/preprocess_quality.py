@@ -16,9 +16,8 @@ class QualityThresholds(StageSettings):
     """
 
     doubled_correlation: float = Field(default=0.999, gt=0, le=1)
-    """Two sequences whose voxels correlate more than this are one file under two names: T1 before and after contrast agent reach 0.99 at most in
-    the cases
-    at hand, a copy that was resampled and written again stays above 0.999."""
+    """Two sequences whose voxels in the brain correlate more than this are one file under two names: the two T1 of 29 real cases reach 0.92 at most;
+    a copy that was scaled and written again stays above 0.999."""
 
     cut_border_share: float = Field(default=0.01, ge=0, le=1)
     """Share of the brain's surface that may lie on the border of what was imaged; a brain inside its field of view touches none of it,
@@ -29,14 +28,13 @@ class QualityThresholds(StageSettings):
 
     slice_thickness_mm: float = Field(default=6.0, gt=0)
     """Largest voxel edge: RANO-style protocols ask for 4 mm or less in 2-D (Ellingson et al. 2015, doi:10.1093/neuonc/nov095); clinical archives
-    go to 5 or 6;
-    beyond, small enhancing parts vanish between slices."""
+    go to 5 or 6; beyond, small enhancing parts vanish between slices."""
 
     anisotropy: float = Field(default=8.0, ge=1)
     """Largest voxel edge over the smallest: beyond this, shape and texture of a region say more of the slicing than of the tumour."""
 
     snr_low: float = Field(default=5.0, ge=0)
-    """Mean over standard deviation in the most even part of the brain; below 5, noise is a fifth of the signal and biased (Gudbjartsson & Patz 1995,
+    """Median signal of the brain over the standard deviation of the noise; below 5, noise is a fifth of the signal and biased (Gudbjartsson & Patz 1995,
     doi:10.1002/mrm.1910340618)."""
 
     cnr_low: float = Field(default=0.5, ge=0)
@@ -46,10 +44,8 @@ class QualityThresholds(StageSettings):
     """Noise as a share of the brain's intensity width (1st to 99th percentile)."""
 
     similarity_low: float = Field(default=1.01, ge=1)
-    """Normalised mutual information with the reference (Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0: 1 is unrelated, 2 identical)."""
-
-    overlap_low: float = Field(default=0.85, ge=0, le=1)
-    """Dice overlap of what a sequence shows inside the head with what the reference shows, where both were imaged."""
+    """Normalised mutual information with the reference (Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0: 1 is unrelated, 2 identical);
+    64 pairs of sequences of 32 real cases have 1.012 or more."""
 
     brain_ml_low: float = Field(default=900.0, gt=0)
     """Smallest plausible brain with its fluid: adults have about 1000 to 1700 ml inside the skull (Buckner et al. 2004,
@@ -62,4 +58,5 @@ class QualityThresholds(StageSettings):
     """How far the order of tissues may be against what the sequence must show, in widths of the brain's intensities, before it counts as inverted."""
 
     ghosting_high: float = Field(default=0.08, ge=0)
-    """Signal of the background in line with the head along an axis, beyond that in the corners, over the signal of the head."""
+    """Signal of the background in line with the head along an axis, beyond that in the corners, over the signal of the head;
+    46 real images with air around the head have 0.048 or less."""
