@@ -11,6 +11,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional
 
 from radiogen.cohort.masks import region_masks
 from radiogen.config.train import DataSettings
@@ -72,6 +73,10 @@ def predict_whole(
         Output channel x i x j x k, float32, on the CPU.
     """
     device = next(network.parameters()).device
+    # Padded at the far ends, as the patches of the training are: MONAI would pad on both sides, and a network knows where its border was.
+    size = list(image.shape[1:])
+    short = [max(0, window - n) for window, n in zip(patch, size, strict=True)]
+    image = functional.pad(image, [amount for n in reversed(short) for amount in (0, n)])
     axis = PLANE_AXIS.get(planes)
     if axis is None:
         window, batches = list(patch), [image[None]]
@@ -79,7 +84,8 @@ def predict_whole(
         window = [size for number, size in enumerate(patch) if number != axis]
         batches = list(image.movedim(axis + 1, 0).split(_SLICES))
     logits = [_windows(network, batch.to(device), window) for batch in batches]
-    return logits[0][0] if axis is None else torch.cat(logits).movedim(0, axis + 1)
+    whole = logits[0][0] if axis is None else torch.cat(logits).movedim(0, axis + 1)
+    return whole[:, : size[0], : size[1], : size[2]]
 
 
 def _windows(network: nn.Module, batch: torch.Tensor, window: Sequence[int]) -> torch.Tensor:
