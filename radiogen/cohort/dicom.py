@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _TAGS: list[str] = [
     "TemporalPositionIdentifier", "DiffusionBValue", "SeriesNumber", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "SeriesDate",
     "SeriesTime", "StudyDate", "StudyTime", "ContentDate", "ContentTime", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
     "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "PlanarConfiguration", "RescaleSlope", "RescaleIntercept", "DirectoryRecordSequence",
+    "PixelRepresentation", "PlanarConfiguration", "AcquisitionNumber", "RescaleSlope", "RescaleIntercept", "DirectoryRecordSequence",
 ]  # fmt: skip
 _PIXEL_TAGS: list[str] = [*_TAGS, "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable"]
 _ITK_DECODES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91))
@@ -79,6 +79,16 @@ def find_series(folder: str | Path, *, below: bool = True) -> FoundSeries:
     Raises:
         ImageError: it is not a folder.
     """
+    frames, unused = find_frames(folder, below=below)
+    return join_frames(frames, unused)
+
+
+def find_frames(folder: str | Path, *, below: bool = True) -> tuple[list[Frame], dict[Path, str]]:
+    """Return every frame in a folder, and file -> why it holds none.
+
+    Raises:
+        ImageError: it is not a folder.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise ImageError(f"{root} is not a folder.", hint="Give the folder that holds the DICOM files.")
@@ -90,6 +100,11 @@ def find_series(folder: str | Path, *, below: bool = True) -> FoundSeries:
             unused[path] = found
         else:
             frames += found
+    return frames, unused
+
+
+def join_frames(frames: list[Frame], unused: Mapping[Path, str]) -> FoundSeries:
+    """Return the volumes that frames make up; the pixels of frames at one place are compared."""
     series, studies = assemble(frames, _same_pixels)
     return FoundSeries(series, unused, studies)
 

@@ -20,35 +20,12 @@ from radiogen.cohort.dicom_words import find_words, groups_of
 
 DICOM_ERRORS = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OverflowError, NotImplementedError, RuntimeError, UnicodeError,
-    ArithmeticError,
-    MemoryError,
-    struct.error,
-    zlib.error,
+    ArithmeticError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 """What reading a damaged header raises (pydicom converts values when they are asked for)."""
 
-_MODALITIES = frozenset(
-    {
-        "MR",
-        "CT",
-        "PT",
-        "NM",
-        "US",
-        "CR",
-        "DX",
-        "MG",
-        "XA",
-        "OT",
-        "SC",
-        "SEG",
-        "RTSTRUCT",
-        "RTDOSE",
-        "SR",
-        "PR",
-        "KO",
-        "REG",
-    }
-)
+_MODALITY_CODES = "MR CT PT NM US CR DX MG XA OT SC SEG RTSTRUCT RTDOSE SR PR KO REG"
+_MODALITIES = frozenset(_MODALITY_CODES.split())
 _SEQUENCES = frozenset({"SE", "IR", "GR", "EP", "RM"})
 _VARIANTS = frozenset({"SK", "MTC", "SS", "TRSS", "SP", "MP", "OSP", "TOF"})
 _IMAGE_TYPE_CODES = """
@@ -59,16 +36,9 @@ PERFUSION DYNAMIC CBF CBV RCBV RCBF MTT TTP TMAX KTRANS ASL PERFUSION_ASL FMRI B
 PHASE MAGNITUDE REAL IMAGINARY M P R I M_SE M_FFE M_IR M_TFE WATER FAT IN_PHASE OUT_PHASE UNI INV1 INV2
 T1 T2 T2_STAR T1_MAP T2_MAP PROTON_DENSITY FLAIR STIR
 """
-_IMAGE_TYPES = frozenset(_IMAGE_TYPE_CODES.split()) | {
-    "PROJECTION IMAGE",
-    "T1 MAP",
-    "T2 MAP",
-    "PHASE MAP",
-    "SCREEN SAVE",
-}
-_NO_AGENT = re.compile(
-    r"(?i)\s*(none|no|n/?a|nil|0|off|ohne|kein\w*|without.*|sans.*|sin.*|senza.*|sem.*|native?|-+)?\s*"
-)
+_IMAGE_TYPE_PHRASES = {"PROJECTION IMAGE", "T1 MAP", "T2 MAP", "PHASE MAP", "SCREEN SAVE"}
+_IMAGE_TYPES = frozenset(_IMAGE_TYPE_CODES.split()) | _IMAGE_TYPE_PHRASES
+_NO_AGENT = re.compile(r"(?i)\s*(none|no|n/?a|nil|0|off|ohne|kein\w*|(without|sans|sin|senza|sem)\b.*|native?|-+)?\s*")
 _LARGEST_FRAMES = 20_000
 
 Hash = Callable[[str], str]
@@ -164,6 +134,7 @@ def frames_of(path: Path, dataset: Any, anonymous: Hash, encoding_problem: str) 
         "space": anonymous(uid) if (uid := text_of(dataset, "FrameOfReferenceUID")) else "",
         "time_s": _time_s(dataset),
         "series_number": whole_number(dataset, "SeriesNumber"),
+        "acquisition": whole_number(dataset, "AcquisitionNumber"),
     }
     if not enhanced:
         return [_frame(path, 0, _Layered([dataset]), header, problems, common)]

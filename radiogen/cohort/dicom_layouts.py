@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from radiogen.cohort.dicom import find_series
+from radiogen.cohort.dicom import find_frames, find_series, join_frames
 from radiogen.cohort.dicom_series import DicomSeries, FoundSeries
 from radiogen.cohort.dicom_words import find_words, groups_of
 from radiogen.cohort.layouts import natural_key
@@ -85,15 +85,16 @@ def find_dicom_cases(folders: Iterable[str | Path]) -> list[DicomCase]:
 def _cases_of(root: Path) -> list[DicomCase]:
     if _is_rsna(root):
         return _split_by_study(root, find_series(root))
-    direct = find_series(root, below=False)
-    units = {
-        path: found
-        for path in sorted(root.iterdir())
-        if path.is_dir() and not path.name.startswith(".") and (found := find_series(path)).series
-    }
+    direct = find_frames(root, below=False)
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    parts = {path: find_frames(path) for path in folders}
+    units = {path: join_frames(frames, reasons) for path, (frames, reasons) in parts.items() if frames}
     sharing = _sharing(units)
-    if direct.series or (not any(map(_is_rsna, units)) and _is_one_case(units, sharing)):
-        return _split_by_study(root, find_series(root))
+    if direct[0] or (not any(map(_is_rsna, units)) and _is_one_case(units, sharing)):
+        everything = [direct, *parts.values()]
+        all_frames = [frame for frames, _ in everything for frame in frames]
+        unused = {path: reason for _, reasons in everything for path, reason in reasons.items()}
+        return _split_by_study(root, join_frames(all_frames, unused))
     return [
         replace(case, problems=(*case.problems, *_shared_problem(path, sharing)))
         for path, found in units.items()

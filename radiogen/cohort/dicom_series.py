@@ -65,6 +65,7 @@ class Frame:
         header: the header of its series as this frame has it.
         temporal: temporal position.
         b_value: diffusion weighting, s/mm2.
+        acquisition: number of the acquisition within the series.
         problems: why the frame cannot be used.
         time_s: when it was acquired, seconds on an absolute scale; used for ranks only, never shown.
         series_number: used for ranks only, never shown.
@@ -79,6 +80,7 @@ class Frame:
     header: SeriesHeader
     temporal: int | None = None
     b_value: float | None = None
+    acquisition: int | None = None
     problems: tuple[str, ...] = ()
     time_s: float | None = field(default=None, repr=False)
     series_number: int | None = field(default=None, repr=False)
@@ -125,6 +127,8 @@ class FoundSeries:
     unused: Mapping[Path, str]
     studies: tuple[str, ...] = ()
 
+
+_ENOUGH_DIFFERING = 3
 
 SamePixels = Callable[[Frame, Frame], bool]
 
@@ -205,6 +209,7 @@ _TOLD_APART_BY: tuple[Callable[[Frame], tuple[float, str]], ...] = (
     lambda frame: (float(frame.temporal or 0), ""),
     lambda frame: (frame.header.ti_ms or 0.0, ""),
     lambda frame: (0.0, "/".join(frame.header.image_type)),
+    lambda frame: (float(frame.acquisition or 0), ""),
 )
 
 
@@ -261,28 +266,29 @@ def _counted(frames: Sequence[Frame]) -> list[str]:
 def _without_repeats(frames: list[Frame], same_pixels: SamePixels) -> tuple[list[Frame], list[str], list[str]]:
     """Return frames in order of position, each place once; what was left out; and places that hold different values."""
     heights = _heights(frames)
-    kept: list[Frame] = []
-    left_out, differing, volumes = 0, [], []
-    for place in same_places(heights):
-        ordered = sorted(place, key=lambda index: (str(frames[index].path), frames[index].index))
-        kept.append(frames[ordered[0]])
-        volumes.append(len(place))
-        same = [same_pixels(frames[ordered[0]], frames[index]) for index in ordered[1:]]
+    places = [
+        sorted(place, key=lambda index: (str(frames[index].path), frames[index].index))
+        for place in same_places(heights)
+    ]
+    kept = [frames[place[0]] for place in places]
+    left_out, differing = 0, []
+    for place in places:
+        same = [same_pixels(frames[place[0]], frames[index]) for index in place[1:]]
         left_out += sum(same)
         if not all(same):
-            differing.append(heights[ordered[0]])
+            differing.append(heights[place[0]])
+        if len(differing) > _ENOUGH_DIFFERING:
+            break  # a time series has thousands of repeats, and each comparison decodes two files
     notes = [f"{left_out} duplicate slice(s) with identical values left out"] if left_out else []
+    return kept, notes, _repeat_problems(places, differing)
+
+
+def _repeat_problems(places: Sequence[Sequence[int]], differing: Sequence[float]) -> list[str]:
+    counts = {len(place) for place in places}
     if not differing:
-        return kept, notes, []
-    if len(differing) == len(kept) and len(set(volumes)) == 1:
-        return (
-            kept,
-            notes,
-            [f"it holds {volumes[0]} volumes of {len(kept)} slices that nothing in the header tells apart"],
-        )
-    where = ", ".join(f"{height:.1f}" for height in differing[:3]) + (" ..." if len(differing) > 3 else "")
-    return (
-        kept,
-        notes,
-        [f"{len(differing)} place(s) hold slices with different values (at {where} mm along the slice normal)"],
-    )
+        return []
+    if len(counts) == 1:
+        return [f"it holds {counts.pop()} volumes of {len(places)} slice(s) that nothing in the header tells apart"]
+    where = ", ".join(f"{height:.1f}" for height in differing[:_ENOUGH_DIFFERING])
+    number = f"more than {_ENOUGH_DIFFERING}" if len(differing) > _ENOUGH_DIFFERING else str(len(differing))
+    return [f"{number} place(s) hold slices with different values (at {where} mm along the slice normal)"]

@@ -13,16 +13,17 @@ _GROUPS = {
     "flair": "flair tirm tir tir2d spcir darkfluid fluid",
     "proton": "pd pdw dp proton",
     "contrast": "gd gad gado gadolinium gadovist gadobutrol dotarem prohance magnevist multihance km kontrast kontrastmittel contrast contraste "
-    "contrasto contrastmiddel contraststof mdc mezzo ce cm gdtpa dtpa postcontrast postgd postgad postkm pluscontrast",
-    "after": "post nach apres despues dopo depois enhanced injecte iniettato realzado",
+    "contrasto contrastmiddel contraststof mdc mezzo ce cm gdtpa dtpa inj injection injecte civ postcontrast postgd postgad postkm pluscontrast",
+    "after": "post nach apres despues dopo depois enhanced iniettato realzado",
     "with": "mit avec con com met with",
-    "native": "pre nativ native nativo nativa natif plain blanco precontrast prekm pregd unenhanced noncontrast",
+    "native": "pre nativ native nativo nativa natif basal basale plain blanco precontrast prekm pregd unenhanced noncontrast",
     "without": "ohne sans sin senza sem zonder without wo non no vor avant antes prima voor before",
     "operation": "postop preop",
     "localizer": "loc localizer localiser localizador localizzatore lokalizer scout survey smartbrain aahead aascout pilot tripilot "
     "planning calibration asset refscan topogram",
-    "diffusion": "dwi dti adc eadc diff diffusion diffusione difusion difusao diffusie tensor trace tracew hardi noddi dki ivim b0 b1000",
-    "perfusion": "perf perfusion perfusione perfusie perfusao dsc dce asl pasl pcasl cbf cbv rcbv rcbf mtt ttp ktrans pwi dynamic twist",
+    "diffusion": "dwi dti adc eadc dadc diff diffusion diffusione difusion difusao diffusie tensor trace tracew hardi noddi dki ivim b0 b1000",
+    "perfusion": "perf perfusion perfusione perfusie perfusao dsc dce asl pasl pcasl cbf cbv rcbv rcbf mtt ttp ktrans relcbf relcbv relmtt "
+    "flow pwi dynamic twist",
     "angiography": "mra mrv tof angio angiography angiographie angiografia venography willis mip mnip",
     "susceptibility": "swi swan venbold t2star qsm hemo haemo hamo",
     "functional": "bold fmri rsfmri rest resting",
@@ -90,7 +91,7 @@ def _words_of(token: str) -> list[str]:
     if parts is not None:
         return [part for part in parts if part in VOCABULARY]
     inside = [word for word in VOCABULARY if len(word) >= 5 and word in token]
-    weighting = re.match(r"(t1|t2)(?=[a-z])", token)
+    weighting = re.match(r"s?(t1|t2)(?=[a-z])", token)  # Philips writes sT1W
     return inside + ([weighting.group(1)] if weighting else [])
 
 

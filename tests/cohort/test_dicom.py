@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, RLELossless, generate_uid
 
 from radiogen.cohort.dicom import find_series, read_series
+from radiogen.cohort.dicom_layouts import find_dicom_cases
 from radiogen.cohort.nifti import Grid, Image, read_image
+from radiogen.cohort.sequence_identity import identify
 from radiogen.errors import ImageError
 from tests.cohort.dicom_data import (
     FOUR,
@@ -120,6 +124,24 @@ def test_echoes_of_one_series_become_volumes(tmp_path: Path) -> None:
     assert [item.key[-2:] for item in series] == ["-1", "-2"]
     for item, echo in zip(series, (12, 90), strict=True):
         assert_same_place(read_series(item), expected(data + echo, affine))
+
+
+def test_a_time_series_is_split_by_acquisition_or_refused(tmp_path: Path) -> None:
+    for numbered in (True, False):
+        uid, study, folder = generate_uid(), Study(), tmp_path / str(numbered)
+        for number in range(1, 6):
+
+            def change(dataset, number: int = number, numbered: bool = numbered) -> None:
+                dataset.AcquisitionNumber = number if numbered else 1
+
+            write_series(
+                folder / str(number), volume(seed=number), tilted(), series_uid=uid, study=study, change=change
+            )
+    volumes = find_series(tmp_path / "True").series
+    assert [len(item.files) for item in volumes] == [9] * 5
+    assert_same_place(read_series(volumes[3]), expected(volume(seed=4), tilted()))
+    (unsplit,) = find_series(tmp_path / "False").series
+    assert unsplit.problems == ("it holds 5 volumes of 9 slice(s) that nothing in the header tells apart",)
 
 
 def test_wandering_echo_time_does_not_split_a_volume(tmp_path: Path) -> None:
@@ -298,6 +320,33 @@ def test_nothing_personal_comes_out(
     assert any(isinstance(item, ImageError) for item in said)
 
 
+@pytest.mark.parametrize("degrees", [0.0, 25.0, 70.0])
+def test_another_reader_agrees_on_the_place(tmp_path: Path, degrees: float) -> None:
+    write_series(tmp_path, volume(), tilted(degrees=degrees))
+    series = find_series(tmp_path).series[0]
+    image = read_series(series)
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames([str(path) for path in series.files])
+    theirs = reader.Execute()
+    data = SimpleITK.GetArrayFromImage(theirs)
+    for index in [(0, 0, 0), (19, 15, 8), (3, 11, 5)]:
+        world = np.array(theirs.TransformIndexToPhysicalPoint(index)) * [-1, -1, 1]
+        voxel = np.linalg.solve(image.affine, [*world, 1.0])[:3]
+        np.testing.assert_allclose(voxel, np.rint(voxel), atol=1e-3)
+        assert image.data[tuple(np.rint(voxel).astype(int))] == data[index[::-1]]
+
+
+def test_reading_side_by_side_leaves_warnings_and_logging_as_they_were(tmp_path: Path) -> None:
+    write_case(tmp_path, {role: (volume(), tilted()) for role in FOUR})
+    found = find_series(tmp_path).series
+    filters, logger = list(warnings.filters), logging.getLogger("pydicom")
+    with ThreadPoolExecutor(4) as threads:
+        images = list(threads.map(read_series, found * 3))
+    assert len(images) == 12
+    assert list(warnings.filters) == filters
+    assert not logger.disabled
+
+
 @pytest.mark.real_data
 def test_a_real_case_comes_back_in_place(tmp_path: Path, shared_data: Path) -> None:
     names = {"t1n": "t1", "t1c": "t1c", "t2w": "t2", "t2f": "fla"}
@@ -305,10 +354,15 @@ def test_a_real_case_comes_back_in_place(tmp_path: Path, shared_data: Path) -> N
     write_case(
         tmp_path / "case", {role: from_grid(image.data, image.grid) for role, image in images.items()}, duplicate=5
     )
-    found = find_series(tmp_path / "case")
-    roles = ("t2f", "t1n", "t2w", "t1c")
-    assert [item.header.acquisition_order for item in found.series] == [0, 1, 2, 3]
-    for role, series in zip(roles, found.series, strict=True):
-        image = read_series(series)
+    case = find_dicom_cases([tmp_path / "case"])[0]
+    assert case.case == "case"
+    found = identify(case.series, case.folder_role)
+    assert set(found.chosen) == set(names)
+    assert found.others == {}
+    by_key = {item.key: item for item in case.series}
+    for role, choice in found.chosen.items():
+        image = read_series(by_key[choice.key])
         assert image.grid.corner_distance_mm(images[role].grid) < 0.1
         np.testing.assert_allclose(image.data, np.floor(images[role].data.clip(0)), atol=1e-3)
+        assert choice.confidence > 0.95
+    assert_no_phi(case, found)

@@ -41,6 +41,56 @@ def test_words_name_the_four() -> None:
     assert keys(series) == {"t1n": "a", "t1c": "b", "t2w": "c", "t2f": "d"}
 
 
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [
+        ("AAHead_Scout_32ch", ""),
+        ("t1_mprage_sag_p2_iso", "t1n"),
+        ("t1_mprage_sag_p2_iso_KM", "t1c"),
+        ("t1_se_tra nach KM", "t1c"),
+        ("t1_tse_tra_nativ", "t1n"),
+        ("t1_tra + KM", "t1c"),
+        ("t2_tse_tra_512", "t2w"),
+        ("t2_space_dark-fluid_sag_p2_iso", "t2f"),
+        ("t2_tirm_tra_dark-fluid", "t2f"),
+        ("ep2d_diff_mddw_30_p2_FA", ""),
+        ("t2_fl2d_tra_hemo", ""),
+        ("relCBF", ""),
+        ("SWI_Images", ""),
+        ("tof_fl3d_tra_multi-slab", ""),
+        ("3-PLANE LOC SSFSE", ""),
+        ("Sag T1 FLAIR", "t1n"),
+        ("Ax T2 FLAIR FS", "t2f"),
+        ("Ax T2 PROPELLER", "t2w"),
+        ("AX T1 POST", "t1c"),
+        ("Sag 3D T1 BRAVO +C", "t1c"),
+        ("Ax FSPGR 3D PRE", "t1n"),
+        ("Exponential Apparent Diffusion Coefficient", ""),
+        ("(Transit delay corrected) Cerebral Blood Flow", ""),
+        ("Survey_SHC", ""),
+        ("sT1W_3D_TFE", "t1n"),
+        ("sT1W/3D/FFE +C", "t1c"),
+        ("T2W_TSE", "t2w"),
+        ("sFLAIR_longTR_CLEAR", "t2f"),
+        ("3D_BrainVIEW_FLAIR_SHC", "t2f"),
+        ("dADC map", ""),
+        ("AX T1 SE GADO", "t1c"),
+        ("SAG 3D T1 INJ", "t1c"),
+        ("AX T1 SANS INJ", "t1n"),
+        ("T1 SE tra dopo mdc", "t1c"),
+        ("T1 SE tra basale", "t1n"),
+        ("T1 AX SIN CIV", "t1n"),
+        ("T1 TRA pos contraste", "t1c"),
+        ("T1 zonder contrast", "t1n"),
+        ("T1 na contrast", "t1c"),
+        ("T2 COLUMNA CERVICAL", ""),
+        ("AX PD", ""),
+    ],
+)
+def test_descriptions_of_many_scanners(text: str, role: str) -> None:
+    assert list(keys([made("a", text)])) == ([role] if role else [])
+
+
 def test_numbers_name_the_four_without_words() -> None:
     series = [
         made("a", **SPIN_T1),
