@@ -48,6 +48,13 @@ def cohort(
     crosswalk: Annotated[
         list[Path] | None, typer.Option("--crosswalk", help="CSV that gives one patient several ids; repeatable.")
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            help="Public data set that the folders hold, see `radiogen info --datasets`; once for all, or once per DIR.",
+        ),
+    ] = None,
     check: Annotated[
         str | None, typer.Option("--check", help="headers, or full: read every voxel. Default: headers.")
     ] = None,
@@ -77,6 +84,7 @@ def cohort(
         settings,
         labels=labels or [],
         crosswalks=crosswalk or [],
+        datasets=dataset or [],
         jobs=jobs,
         dask=dask,
         progress=progress,
@@ -101,6 +109,7 @@ def print_outcome(outcome: CohortOutcome) -> None:
     console.print(table)
     _print_lines("Left out", [f"{failure.case}: {failure.cause} {failure.fix}" for failure in outcome.failures])
     for kind, title in (
+        ("dataset", "What to know about the data set"),
         ("problem", "Problems"),
         ("patient", "Patients seen more than once"),
         ("label", "Labels"),

@@ -15,9 +15,15 @@ def register(app: typer.Typer) -> None:
     app.command("info", epilog="Example: radiogen info --json")(reports_errors(info))
 
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False) -> None:
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    datasets: Annotated[bool, typer.Option("--datasets", help="List the public data sets instead.")] = False,
+) -> None:
     """Say what this installation is and which parts can be chosen by name."""
-    facts = gather()
+    facts = gather_datasets() if datasets else gather()
+    if datasets and not as_json:
+        print_datasets(facts)
+        return
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -30,6 +36,24 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for sc
         if isinstance(value, dict):
             for name, item in value.items():
                 typer.echo(f"  {name}: {', '.join(item) if isinstance(item, list) else item}")
+
+
+def gather_datasets() -> dict[str, Any]:
+    """Return name -> what the manifest of that public data set says."""
+    from radiogen.cohort.datasets import dataset_names, load_dataset
+
+    return {name: load_dataset(name).model_dump(mode="json") for name in dataset_names()}
+
+
+def print_datasets(facts: dict[str, Any]) -> None:
+    """Print one line per public data set: name, patients, scans, access, what is known, licence."""
+    for name, values in facts.items():
+        patients, scans = (values[key] or "?" for key in ("n_patients", "n_scans"))
+        known = " ".join(values["labels"]) or "none"
+        typer.echo(
+            f"{name}: {patients} patients, {scans} scans; {values['access']}; labels: {known}; {values['licence']}"
+        )
+    typer.echo("All that is known of one of them: radiogen info --datasets --json")
 
 
 def gather() -> dict[str, Any]:

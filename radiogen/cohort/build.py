@@ -92,7 +92,7 @@ def read_cohort_or_folder(path: str | Path, layout: str = "auto") -> pd.DataFram
 def _row(case: FoundCase) -> dict[str, str | None]:
     identity = identify(case.case)
     paths = {role: str(case.files[role]) if role in case.files else None for role in PATH_COLUMNS}
-    ids = {"case": case.case, "patient": identity.patient, "site": identity.site}
+    ids = {"case": case.case, "patient": case.patient or identity.patient, "site": identity.site}
     return {**ids, **paths, "mask_labels": case.mask_labels}
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from radiogen.cohort.sequence_names import BRAIN_MASK, OTHER, NamedFile, read_name
 from radiogen.errors import CohortError
@@ -27,6 +28,7 @@ class Candidate:
         path: the file.
         rank: 0 for a primary file, more the further it was processed; the lowest is taken.
         mask_labels: label scheme of a mask where the layout fixes it, otherwise empty.
+        patient: the patient's id where the layout tells it, otherwise empty.
     """
 
     case: str
@@ -34,6 +36,7 @@ class Candidate:
     path: Path
     rank: int = 0
     mask_labels: str = ""
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class FoundCase:
         files: role -> file taken.
         passed_over: role -> files of the same role that were not taken.
         mask_labels: label scheme of the mask where the layout fixes it, otherwise empty.
+        patient: the patient's id where the layout tells it, otherwise empty: the case's id tells it.
     """
 
     case: str
@@ -53,6 +57,7 @@ class FoundCase:
     files: Mapping[str, Path]
     passed_over: Mapping[str, list[Path]] = field(default_factory=dict)
     mask_labels: str = ""
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,15 @@ class Found:
 
     cases: list[FoundCase]
     unused: Mapping[Path, str]
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """What tells case and role of a file from its name."""
+
+    def match(self, path: Path) -> Candidate | str | None:
+        """Return the candidate, a reason for not using the file, or None when the name is not of this layout."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,9 @@ LAYOUTS = Registry(
         "brats2018-2020": "radiogen.cohort.layouts:BRATS_2018_2020",
         "brats2021": "radiogen.cohort.layouts:BRATS_2021",
         "brats2023": "radiogen.cohort.layouts:BRATS_2023",
+        "bids": "radiogen.cohort.bids:BIDS",
+        "lumiere": "radiogen.cohort.dataset_layouts:LUMIERE",
+        "rhuh-gbm": "radiogen.cohort.dataset_layouts:RHUH_GBM",
         "ucsf-pdgm": "radiogen.cohort.layouts:UCSF_PDGM",
         "upenn-gbm": "radiogen.cohort.layouts:UPENN_GBM",
         "lgg-segmentation": "radiogen.cohort.layouts:LGG_SEGMENTATION",
@@ -240,7 +257,7 @@ def _nifti_files(roots: list[Path]) -> list[tuple[Path, Path]]:
 def _try_named(
     root: Path,
     path: Path,
-    named: Mapping[str, NamedLayout],
+    named: Mapping[str, Layout],
     candidates: dict[str, list[Candidate]],
     unused: dict[Path, str],
     left: dict[tuple[Path, Path], list[Path]],
@@ -370,4 +387,5 @@ def _case(case: str, layout: str, files: Mapping[str, list[Candidate]]) -> Found
     passed_over = {role: [item.path for item in members[1:]] for role, members in ordered.items() if len(members) > 1}
     mask_labels = ordered["mask"][0].mask_labels if "mask" in ordered else ""
     taken = {role: members[0].path for role, members in ordered.items()}
-    return FoundCase(case, layout, taken, passed_over, mask_labels)
+    patient = next((item.patient for members in ordered.values() for item in members if item.patient), "")
+    return FoundCase(case, layout, taken, passed_over, mask_labels, patient)

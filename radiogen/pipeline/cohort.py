@@ -6,18 +6,28 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from radiogen.cohort.bids import participants_tables
 from radiogen.cohort.build import REMARK_COLUMNS, Assembled, assemble, check_case, coverage, read_for_check
-from radiogen.cohort.labels import read_labels_file
+from radiogen.cohort.dataset_cohort import (
+    DATASET_COLUMN,
+    apply_manifests,
+    find_dataset_cases,
+    read_dataset_labels,
+    traps_that_apply,
+)
+from radiogen.cohort.datasets import known_overlaps, load_dataset
+from radiogen.cohort.labels import Labels, read_labels_file, read_text_table
 from radiogen.cohort.layouts import Found, find_cases
 from radiogen.cohort.table import write_cohort
 from radiogen.config.cohort import CohortSettings
+from radiogen.config.dataset import DatasetManifest
 from radiogen.errors import CohortError, OutputError
 from radiogen.report.cohort import CaseSlices, CohortPage, write_cohort_page
 from radiogen.report.images import slices_to_show
@@ -68,6 +78,7 @@ def run_cohort(
     *,
     labels: Sequence[Path] = (),
     crosswalks: Sequence[Path] = (),
+    datasets: Sequence[str] = (),
     jobs: int = 1,
     dask: str | None = None,
     progress: bool = False,
@@ -80,20 +91,18 @@ def run_cohort(
         settings: layout, depth of the check, number of pictures.
         labels: label tables, the most trusted one first.
         crosswalks: tables that give one patient several ids.
+        datasets: names of the public data sets that the folders hold: one for all, or one for each; see `cohort.datasets`.
         jobs: cases checked at the same time.
         dask: scheduler address of a Dask cluster to use instead.
         progress: show a progress bar.
 
     Raises:
         CohortError: no case is found, no case can be used, or a label table matches no case.
+        ConfigError: a data set or a layout is unknown.
         OutputError: the output cannot be written.
     """
     _refuse_output(output)
-    found = find_cases(folders, settings.layout)
-    log.info("found %d case(s)", len(found.cases))
-    assembled = assemble(
-        found, [read_labels_file(path) for path in labels], [read_labels_file(path) for path in crosswalks]
-    )
+    found, assembled = _assemble(folders, settings, labels, crosswalks, [load_dataset(name) for name in datasets])
     looked, failures = _look_at_cases(assembled.cohort, settings, jobs=jobs, dask=dask, progress=progress)
     failed = output.parent / "failed.csv"
     write_failures(failed, failures, stages=[STAGE])
@@ -105,6 +114,52 @@ def run_cohort(
             hint=f"{failures[0].fix} The list is in {failed}.",
         )
     return _write(cohort, assembled, found, looked, failures, output, settings, [*labels, *crosswalks])
+
+
+def _assemble(
+    folders: Sequence[Path],
+    settings: CohortSettings,
+    labels: Sequence[Path],
+    crosswalks: Sequence[Path],
+    manifests: Sequence[DatasetManifest],
+) -> tuple[Found, Assembled]:
+    origin: dict[str, DatasetManifest] = {}
+    if manifests:
+        found, origin = find_dataset_cases(folders, manifests, settings.layout)
+    else:
+        found = find_cases(folders, settings.layout)
+    log.info("found %d case(s)", len(found.cases))
+    participants = participants_tables(folders, found)
+    tables = [_labels_of(path, manifests) for path in labels] + [read_labels_file(path) for path in participants]
+    assembled = assemble(found, tables, [read_labels_file(path) for path in crosswalks])
+    if not origin:
+        return found, assembled
+    cohort = apply_manifests(assembled.cohort, origin)
+    remarks = [
+        {"kind": "dataset", "case": manifest.name, "text": text}
+        for manifest in {manifest.name: manifest for manifest in manifests}.values()
+        for text in (
+            f"Licence: {manifest.licence}",
+            *traps_that_apply(manifest, cohort[cohort[DATASET_COLUMN] == manifest.name], with_labels=bool(tables)),
+        )
+    ]
+    remarks += [
+        {"kind": "problem", "case": "", "text": line} for line in known_overlaps(cohort[DATASET_COLUMN].unique())
+    ]
+    noted = pd.concat([pd.DataFrame(remarks, columns=REMARK_COLUMNS), assembled.remarks], ignore_index=True)
+    return found, replace(assembled, cohort=cohort, remarks=noted)
+
+
+def _labels_of(path: Path, manifests: Sequence[DatasetManifest]) -> Labels:
+    """Read a label table by the manifest whose columns it has; without one, as any table."""
+    headers = set(read_text_table(path).columns)
+    fits = {
+        manifest.name: len({source.header for source in manifest.table.columns.values()} & headers)
+        for manifest in manifests
+        if manifest.table is not None and manifest.table.id in headers
+    }
+    best = max(fits, key=lambda name: fits[name], default=None)
+    return read_labels_file(path) if best is None else read_dataset_labels(path, load_dataset(best))
 
 
 def _refuse_output(output: Path) -> None:

@@ -162,7 +162,7 @@ def _pictures(page: CohortPage) -> list[Section]:
 
 
 def _notes(page: CohortPage) -> list[Section]:
-    notes = page.remarks.loc[page.remarks["kind"].isin(["file", "label"]), ["kind", "case", "text"]]
+    notes = page.remarks.loc[page.remarks["kind"].isin(["file", "label", "dataset"]), ["kind", "case", "text"]]
     if notes.empty:
         return []
     return [Section("Notes", tables=[Table(notes, "Files passed over and how label columns were read.")], folded=True)]

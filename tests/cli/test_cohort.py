@@ -222,3 +222,65 @@ def test_real_brats_case_takes_its_labels_from_ucsf(tmp_path, shared_data):
     cohort = read_cohort(tmp_path / "cohort.csv")
     assert cohort["idh"].tolist() == [0, 0]
     assert cohort["mgmt"].tolist() == [1, 0]
+
+
+def test_a_data_set_by_name_brings_layout_masks_and_warnings(tmp_path, images):
+    out = tmp_path / "cohort.csv"
+    result = run(images, "--dataset", "brats-2021", "-o", out)
+    assert result.exit_code == 0, result.output
+    table = read_cohort(out)
+    assert list(table.index) == ["BraTS2021_00001", "BraTS2021_00002"]
+    assert table["dataset"].tolist() == ["brats-2021", "brats-2021"]
+    assert set(table["mask_labels"]) == {"brats2021"}
+    assert "Licence: CC BY 4.0" in result.output
+    assert "None of them is an external test" in result.output
+    assert "leading zeros" not in result.output
+    unknown = run(images, "--dataset", "brats21", "-o", tmp_path / "other.csv")
+    assert unknown.exit_code == 2
+    assert "Did you mean" in unknown.output
+
+
+@pytest.mark.real_data
+def test_real_folders_of_two_data_sets_warn_of_shared_patients(tmp_path, shared_data):
+    mri, tables = shared_data / "mri", shared_data / "tables"
+    result = run(
+        mri / "BraTS-GLI-00000-000",
+        mri / "lgg",
+        *("--dataset", "brats-2023-gli", "--dataset", "lgg-segmentation"),
+        *("--labels", tables / "ucsf-pdgm" / "UCSF-PDGM-metadata_v2.csv", "--labels", mri / "lgg" / "labels.csv"),
+        *("--pictures", 0, "-o", tmp_path / "cohort.csv"),
+    )
+    assert result.exit_code == 0, result.output
+    table = read_cohort(tmp_path / "cohort.csv")
+    assert table["dataset"].value_counts().to_dict() == {"lgg-segmentation": 26, "brats-2023-gli": 1}
+    assert set(table["mask_labels"]) == {"whole-tumour", "brats2023"}
+    assert table["idh"].value_counts().to_dict() == {1: 17, 0: 10}
+    assert table.at["BraTS-GLI-00000-000", "site"] == "UCSF-PDGM"
+    assert table.at["TCGA_CS_4941_19960909", "os_days"] == pytest.approx(234, abs=1)
+    assert "brats-2023-gli and lgg-segmentation share patients" in result.output
+    assert "Voxel spacing is nominal" in result.output
+
+
+def test_a_bids_tree_with_its_participants(tmp_path):
+    tree = tmp_path / "bids"
+    for session in ("1", "2"):
+        prefix = f"sub-01_ses-{session}_"
+        write_case(
+            tree / "sub-01" / f"ses-{session}" / "anat",
+            ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR"),
+            prefix=prefix,
+            mask=False,
+        )
+    write_case(tree / "sub-02" / "anat", ("T1w", "FLAIR"), prefix="sub-02_", mask=False)
+    (tree / "participants.tsv").write_text(
+        "participant_id\tage\tsex\tidh\nsub-01\t60\tM\tmutant\nsub-02\tn/a\tF\tn/a\n"
+    )
+    out = tmp_path / "cohort.csv"
+    result = run(tree, "-o", out)
+    assert result.exit_code == 0, result.output
+    table = read_cohort(out)
+    assert list(table.index) == ["sub-01_ses-1", "sub-01_ses-2", "sub-02"]
+    assert table["patient"].tolist() == ["sub-01", "sub-01", "sub-02"]
+    assert table["sex"].tolist() == ["M", "M", "F"]
+    assert table["idh"].tolist()[:2] == [1, 1]
+    assert table.loc["sub-01_ses-1", ["t1n", "t1c", "t2w", "t2f"]].notna().all()

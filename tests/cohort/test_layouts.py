@@ -32,6 +32,27 @@ def files(prefix: str, *suffixes: str) -> str:
 
 
 TREES = {
+    "bids": (
+        files("sub-01/ses-1/anat/sub-01_ses-1_", "T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "desc-tumor_dseg"),
+        {
+            "sub-01_ses-1": (
+                "sub-01/ses-1/anat/sub-01_ses-1_",
+                "T1w",
+                "ce-gadolinium_T1w",
+                "T2w",
+                "FLAIR",
+                "desc-tumor_dseg",
+            )
+        },
+    ),
+    "lumiere": (
+        files("Patient-001/week-000-1/", "T1", "CT1", "T2", "FLAIR"),
+        {"Patient-001_week-000-1": ("Patient-001/week-000-1/", "T1", "CT1", "T2", "FLAIR")},
+    ),
+    "rhuh-gbm": (
+        files("RHUH-0001/0/RHUH-0001_0_", "t1", "t1ce", "t2", "flair", "segmentations"),
+        {"RHUH-0001_0": ("RHUH-0001/0/RHUH-0001_0_", "t1", "t1ce", "t2", "flair", "segmentations")},
+    ),
     "brats2018-2020": (
         files("Brats18_TCIA01_101_1/Brats18_TCIA01_101_1_", "t1", "t1ce", "t2", "flair", "seg")
         + "\n"
