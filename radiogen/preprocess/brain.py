@@ -47,6 +47,20 @@ def find_brain(images: Mapping[str, Volume], voxel_mm: float) -> Brain:
     Raises:
         CaseError: nothing that could be a brain is in the images.
     """
+    mask = stripped_brain(images, voxel_mm)
+    if mask is not None:
+        return Brain(mask, skull_on=False)
+    name = next(name for name in _SURFACE_ORDER if name in images)
+    return Brain(extract_brain(images[name], voxel_mm), skull_on=True)
+
+
+def stripped_brain(images: Mapping[str, Volume], voxel_mm: float) -> Mask | None:
+    """Return the brain that images without a skull show, or nothing when they show a head.
+
+    Args:
+        images: sequence name -> volume, isotropic, one grid, any intensity unit.
+        voxel_mm: voxel edge, mm.
+    """
     voxel_ml = voxel_mm**3 / 1000
     foreground = np.ones(next(iter(images.values())).shape, dtype=bool)
     least_background = 1.0
@@ -57,9 +71,8 @@ def find_brain(images: Mapping[str, Volume], voxel_mm: float) -> Brain:
     foreground = _largest(np.asarray(binary_fill_holes(foreground)))
     cut_out = least_background >= _LEAST_BACKGROUND or foreground.size * voxel_ml <= LARGEST_BRAIN_ML
     if foreground.any() and cut_out and foreground.sum() * voxel_ml <= LARGEST_BRAIN_ML:
-        return Brain(foreground, skull_on=False)
-    name = next(name for name in _SURFACE_ORDER if name in images)
-    return Brain(extract_brain(images[name], voxel_mm), skull_on=True)
+        return foreground
+    return None
 
 
 def extract_brain(image: Volume, voxel_mm: float) -> Mask:
