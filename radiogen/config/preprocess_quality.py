@@ -34,7 +34,8 @@ class QualityThresholds(StageSettings):
     """Largest voxel edge over the smallest: beyond this, shape and texture of a region say more of the slicing than of the tumour."""
 
     snr_low: float = Field(default=5.0, ge=0)
-    """Median signal of the brain over the standard deviation of the noise; below 5, noise is a fifth of the signal and biased (Gudbjartsson & Patz 1995,
+    """Median signal of the brain over the standard deviation of the noise; below 5, noise is a fifth of the signal and biased (Gudbjartsson & Patz
+    1995,
     doi:10.1002/mrm.1910340618)."""
 
     cnr_low: float = Field(default=0.5, ge=0)

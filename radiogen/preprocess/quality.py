@@ -274,7 +274,8 @@ def _registration(
     for name, value in similarity.items():
         if row.put(f"{name}_similarity", value):
             row.flag(
-                value < limit, f"{name} shares little with the reference: {value:.3f} (limit {limit:g}, 1 is nothing)."
+                value < limit,
+                f"{name} shares little with what it was registered to: {value:.3f} (limit {limit:g}, 1 is nothing).",
             )
     reference = next((name for name in _REFERENCES if name in images), None)
     if reference is None:

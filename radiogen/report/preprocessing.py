@@ -175,7 +175,9 @@ def _check(images: Mapping[str, Volume], brain: Mask) -> None:
 
 def _edges(image: Volume, brain: Mask, voxel_mm: float) -> Bool[np.ndarray, "i j k"]:
     """Return the sharpest edges of the reference inside the brain: what a registration must bring into line."""
-    smooth = gaussian_filter(image, 1.0 / voxel_mm)
+    # Clipped, so that vessels and enhancement do not take all of the share that is drawn.
+    low, high = np.percentile(image[brain], [2, 90]) if brain.any() else (0.0, 1.0)
+    smooth = gaussian_filter(np.clip(image, low, high), 1.0 / voxel_mm)
     strength = np.sqrt(sum(np.gradient(smooth, axis=axis) ** 2 for axis in range(3)))
     if not brain.any():
         return np.zeros(brain.shape, bool)
