@@ -280,7 +280,9 @@ def _encoding_problem(dataset: Dataset) -> str:
     syntax = _transfer_syntax(dataset)
     if syntax.is_private or syntax.name == str(syntax) or not syntax.is_transfer_syntax:
         return "its transfer syntax is not one of the DICOM standard"
-    if not syntax.is_compressed or str(syntax) in _ITK_DECODES or _pydicom_decodes(syntax):
+    # GDCM applies one slope to a whole file, so files with a slope per frame are left to pydicom.
+    by_itk = str(syntax) in _ITK_DECODES and "PerFrameFunctionalGroupsSequence" not in dataset
+    if not syntax.is_compressed or by_itk or _pydicom_decodes(syntax):
         return ""
     return f"it is compressed as {syntax.name}, which cannot be decoded here; export it uncompressed"
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from radiogen.cohort.dicom_geometry import Plane, heights_mm, plane_name, same_places, stack_grid, stack_problems
 from radiogen.cohort.nifti import Grid
 
@@ -199,8 +201,17 @@ def _volumes(frames: list[Frame]) -> list[list[Frame]]:
                 break
         else:
             stacks.append([frame])
-    stacks.sort(key=lambda stack: (-len(stack), str(stack[0].plane)))
+    stacks.sort(key=_stack_order)
     return [part for stack in stacks for part in _split_repeats(stack)] + list(lost.values())
+
+
+def _stack_order(stack: list[Frame]) -> tuple[object, ...]:
+    """Return a sorting key that does not depend on the order of files, so that keys of volumes stay what they are."""
+    plane = stack[0].plane
+    if plane is None:
+        return (-len(stack),)
+    rounded = np.round([*plane.row_direction, *plane.column_direction, *plane.spacing_mm], 2) + 0.0
+    return (-len(stack), *rounded.tolist(), *plane.shape)
 
 
 _TOLD_APART_BY: tuple[Callable[[Frame], tuple[float, str]], ...] = (

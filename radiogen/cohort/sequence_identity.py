@@ -11,7 +11,7 @@ import pandas as pd
 
 from radiogen.cohort.dicom_series import DicomSeries
 from radiogen.cohort.sequence_rules import NEVER, RULES, Facts
-from radiogen.errors import CohortError
+from radiogen.errors import CohortError, ImageError
 from radiogen.types import SEQUENCES
 
 ROLES = (*SEQUENCES, "other")
@@ -240,7 +240,12 @@ def _look_at(item: _Scored, look: Look | None) -> None:
     """Add what the image says, in log-odds against the average role, where the header leaves a doubt."""
     if look is None or item.confidence(item.best) >= SETTLED:
         return
-    likelihood = {role: max(float(value), 1e-6) for role, value in look(item.series).items() if role in ROLES}
+    try:
+        seen = look(item.series)
+    except ImageError:
+        item.reasons[item.best].append("its image could not be looked at")
+        return
+    likelihood = {role: max(float(value), 1e-6) for role, value in seen.items() if role in ROLES}
     if not likelihood:
         return
     average = sum(math.log(value) for value in likelihood.values()) / len(likelihood)

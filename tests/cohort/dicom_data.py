@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+import SimpleITK
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
@@ -189,6 +191,24 @@ def write_case(folder: Path, volumes: dict[str, tuple[np.ndarray, np.ndarray]], 
             **options,
         )
     return study
+
+
+def compress_with_itk(path: Path, compressor: str) -> str:
+    """Replace a file's pixels by what ITK's GDCM makes of them and return the transfer syntax."""
+    writer, beside = SimpleITK.ImageFileWriter(), path.with_name("beside.dcm")
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.SetFileName(str(beside))
+    dataset = pydicom.dcmread(path)
+    writer.Execute(SimpleITK.GetImageFromArray(dataset.pixel_array))
+    compressed = pydicom.dcmread(beside)
+    beside.unlink()
+    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+    dataset.PixelData = compressed.PixelData
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    return str(dataset.file_meta.TransferSyntaxUID)
 
 
 def from_grid(data: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,7 @@ from tests.cohort.dicom_data import (
     T2F,
     T2W,
     Study,
+    compress_with_itk,
     from_grid,
     tilted,
     volume,
@@ -235,24 +236,6 @@ def test_blank_series_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path, np.full((8, 8, 4), 5, np.uint16), tilted())
     with pytest.raises(ImageError, match="blank: the value 5"):
         read_series(find_series(tmp_path).series[0])
-
-
-def compress_with_itk(path: Path, compressor: str) -> str:
-    """Replace a file's pixels by what ITK's GDCM makes of them and return the transfer syntax."""
-    writer, beside = SimpleITK.ImageFileWriter(), path.with_name("beside.dcm")
-    writer.SetImageIO("GDCMImageIO")
-    writer.UseCompressionOn()
-    writer.SetCompressor(compressor)
-    writer.SetFileName(str(beside))
-    dataset = pydicom.dcmread(path)
-    writer.Execute(SimpleITK.GetImageFromArray(dataset.pixel_array))
-    compressed = pydicom.dcmread(beside)
-    beside.unlink()
-    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
-    dataset.PixelData = compressed.PixelData
-    dataset["PixelData"].is_undefined_length = True
-    dataset.save_as(path)
-    return str(dataset.file_meta.TransferSyntaxUID)
 
 
 @pytest.mark.parametrize(

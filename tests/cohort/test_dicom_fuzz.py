@@ -12,7 +12,7 @@ from radiogen.cohort.dicom import find_series, read_series
 from radiogen.cohort.dicom_layouts import find_dicom_cases
 from radiogen.cohort.sequence_identity import identify
 from radiogen.errors import CohortError, ImageError
-from tests.cohort.dicom_data import PHI_MARK, T1C, T2F, tilted, volume, write_enhanced, write_series
+from tests.cohort.dicom_data import PHI_MARK, T1C, T2F, compress_with_itk, tilted, volume, write_enhanced, write_series
 
 LONGEST_S = 10.0
 
@@ -48,6 +48,29 @@ def damage(raw: bytes, random: np.random.Generator) -> bytes:
         at = int(random.integers(132, len(data)))
         del data[at : at + int(random.integers(1, 200))]
     return bytes(data)
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_damaged_compressed_files(tmp_path: Path, compressor: str, capfd: pytest.CaptureFixture[str]) -> None:
+    paths = write_series(tmp_path / "whole", volume((32, 32, 4)), tilted(), T1C)
+    for path in paths:
+        compress_with_itk(path, compressor)
+    outcomes = set()
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        for number, path in enumerate(paths):
+            raw = path.read_bytes()
+            header = raw.index(b"\xe0\x7f\x10\x00")  # the pixel data element
+            damaged = raw[:header] + damage(bytes(132) + raw[header + 16 :], random)[132:]
+            (folder / path.name).write_bytes(damaged if number == 1 else raw)
+        said = walk(folder)
+        assert PHI_MARK not in "\n".join(f"{thing!r}\n{thing}" for thing in said), f"seed {seed}"
+        outcomes |= {type(thing).__name__ for thing in said}
+    out, err = capfd.readouterr()
+    assert PHI_MARK not in out + err
+    assert "ImageError" in outcomes
 
 
 def walk(folder: Path) -> list[object]:

@@ -11,7 +11,7 @@ from radiogen.cohort.dicom_series import DicomSeries, SeriesHeader
 from radiogen.cohort.dicom_words import find_words
 from radiogen.cohort.nifti import Grid
 from radiogen.cohort.sequence_identity import identify, read_overrides
-from radiogen.errors import CohortError
+from radiogen.errors import CohortError, ImageError
 
 
 def made(key: str, text: str = "", *, slices: int = 30, voxel=(0.9, 0.9, 5.0), problems=(), **header) -> DicomSeries:
@@ -196,6 +196,14 @@ def test_the_image_is_looked_at_only_in_doubt() -> None:
     series = [made("doubtful", "T1", **SPIN_T1), made("clear", "T2 FLAIR", **FLAIR)]
     assert keys(series, look=look) == {"t1c": "doubtful", "t2f": "clear"}
     assert seen == ["doubtful"]
+
+
+def test_an_image_that_cannot_be_read_leaves_the_header_to_decide() -> None:
+    def look(series: DicomSeries) -> dict[str, float]:
+        raise ImageError("blank")
+
+    choice = identify([made("a", "T1", **SPIN_T1)], {}, look=look).chosen["t1n"]
+    assert "its image could not be looked at" in choice.reasons
 
 
 def test_overrides_come_first() -> None:
