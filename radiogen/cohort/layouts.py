@@ -156,7 +156,7 @@ LAYOUTS = Registry(
         "brats2018-2020": "radiogen.cohort.layouts:BRATS_2018_2020",
         "brats2021": "radiogen.cohort.layouts:BRATS_2021",
         "brats2023": "radiogen.cohort.layouts:BRATS_2023",
-        "bids": "radiogen.cohort.bids:BIDS",
+        "bids": "radiogen.cohort.bids_layout:BIDS",
         "lumiere": "radiogen.cohort.dataset_layouts:LUMIERE",
         "rhuh-gbm": "radiogen.cohort.dataset_layouts:RHUH_GBM",
         "ucsf-pdgm": "radiogen.cohort.layouts:UCSF_PDGM",

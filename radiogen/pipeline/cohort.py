@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radiogen.cohort.bids import participants_tables
+from radiogen.cohort.bids_layout import participants_tables
 from radiogen.cohort.build import REMARK_COLUMNS, Assembled, assemble, check_case, coverage, read_for_check
 from radiogen.cohort.dataset_cohort import (
     DATASET_COLUMN,

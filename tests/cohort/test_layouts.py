@@ -126,6 +126,7 @@ TREES = {
 ROLE = {
     "t1": "t1n", "t1n": "t1n", "t1_bias": "t1n", "t1ce": "t1c", "t1c": "t1c", "t1gad_bias": "t1c", "t2": "t2w", "t2w": "t2w", "t2_bias": "t2w",
     "flair": "t2f", "t2f": "t2f", "flair_bias": "t2f", "seg": "mask", "mask": "mask", "tumor_segmentation": "mask",
+    "t1w": "t1n", "ce-gadolinium_t1w": "t1c", "desc-tumor_dseg": "mask", "ct1": "t1c", "segmentations": "mask",
 }  # fmt: skip
 
 
@@ -275,6 +276,8 @@ def test_mask_labels_follow_the_layout(tmp_path):
         "UCSF-PDGM-0004": "brats2021",
         "UPENN-GBM-00001_11": "brats2021",
         "TCGA_CS_4941_19960909": "whole-tumour",
+        "RHUH-0001_0": "",
+        "sub-01_ses-1": "",
         "brats_2013_pat0001_1": "brats2013",
         "odd": "",
     }
