@@ -19,7 +19,7 @@ app = typer.Typer(
 )
 
 _COMMANDS = (
-    "demo", "cohort", "segment", "features", "classify", "audit", "predict", "survival", "evaluate", "run",
+    "demo", "cohort", "preprocess", "segment", "native", "features", "classify", "audit", "predict", "survival", "evaluate", "run",
     "train", "folds", "tune", "recipes", "weights", "info", "doctor",
 )  # fmt: skip
 """One module of radiogen.cli per command, in the order of the help page. Each has `register(app)` and imports nothing heavy at the top."""
