@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -197,3 +199,11 @@ def test_tcga_table_is_read_in_days(shared_data):
     assert table.at["TCGA-CS-4938", "os_days"] == pytest.approx(4.6982507 * 30.4375, abs=0.1)
     assert table["mgmt"].value_counts().to_dict() == {1.0: 613, 0.0: 319}
     assert table["os_event"].sum() == 524
+
+
+def test_a_wheel_carries_the_manifests():
+    root = Path(__file__).resolve().parents[2]
+    packing = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert "data_manifests" in packing["packages"]["find"]["include"]
+    assert packing["package-data"]["data_manifests"] == ["*.yaml"]
+    assert {path.stem for path in (root / "data_manifests").iterdir()} == set(dataset_names())
