@@ -26,7 +26,7 @@ from radiogen.cohort.nifti_header import orientation_problem
 from radiogen.cohort.table import write_cohort
 from radiogen.cohort.twins import find_twins, fingerprint, join_twins
 from radiogen.config.preprocess import PreprocessSettings
-from radiogen.errors import GeometryError
+from radiogen.errors import CaseError, GeometryError
 from radiogen.pipeline.raw_cases import IDENTIFY, RawCase, RawCohort, cohort_rows
 from radiogen.preprocess.case import Preprocessed, covers, preprocess_images
 from radiogen.preprocess.extract import BRAIN_EXTRACTORS
@@ -90,6 +90,7 @@ def run_preprocess(
 
     Raises:
         ConfigError: the template, brain extractor or intensity method is unknown.
+        CaseError: every case failed; the reasons are in `failed.csv`.
     """
     study = Path(study)
     make_folder(study)
@@ -101,6 +102,8 @@ def run_preprocess(
     facts, failed = run_cases(worker, raw.cases, stage=STAGE, jobs=jobs, dask=dask, progress=progress)
     failures = [*raw.failures, *failed]
     write_failures(study / "failed.csv", failures, stages=[IDENTIFY, STAGE])
+    if not facts:
+        raise CaseError("No case came through preprocessing.", hint=f"Reasons and fixes: {study / 'failed.csv'}")
     cohort = _cohort({case: raw.cases[case] for case in facts}, facts, study)
     twins = _twins(facts, cohort["patient"])
     cohort = join_twins(cohort, twins)

@@ -86,7 +86,7 @@ def test_the_known_move_between_two_sequences_is_found(study: tuple[Path, Prepro
 def test_the_mask_moves_with_its_sequence_and_back(
     cohort: Path, study: tuple[Path, PreprocessOutcome], tmp_path: Path
 ) -> None:
-    folder, outcome = study
+    folder, _ = study
     row = read_cohort(folder / "cohort.csv").iloc[0]
     case = read_case(row)
     before, grid = read_labels(read_cohort(cohort).iloc[0]["mask"])
@@ -139,8 +139,9 @@ def test_a_second_run_does_nothing_again_and_a_new_setting_does(
 
     monkeypatch.setattr("radiogen.pipeline.preprocess.preprocess_images", refuse)
     assert len(run_preprocess(raw, folder, SETTINGS).cohort) == len(outcome.cohort)
-    again = run_preprocess(raw, folder, SETTINGS.model_copy(update={"intensity": "zscore"}))
-    assert sum("worked on again" in failure.cause for failure in again.failures) == len(outcome.cohort)
+    with pytest.raises(CaseError, match="failed.csv"):
+        run_preprocess(raw, folder, SETTINGS.model_copy(update={"intensity": "zscore"}))
+    assert (pd.read_csv(folder / "failed.csv")["cause"] == "worked on again").sum() == len(outcome.cohort)
 
 
 def test_an_unknown_method_is_refused_before_any_case(cohort: Path, tmp_path: Path) -> None:
