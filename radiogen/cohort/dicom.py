@@ -14,15 +14,24 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pydicom
 import SimpleITK
 from pydicom import config as pydicom_config
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import get_decoder
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
 
 from radiogen.cohort.dicom_header import DICOM_ERRORS, frames_of, rescale_of, text_of, whole_number
 from radiogen.cohort.dicom_series import DicomSeries, FoundSeries, Frame, assemble
@@ -44,6 +53,9 @@ _ITK_DECODES = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 
 """Transfer syntaxes that SimpleITK's GDCM decodes: JPEG, lossless JPEG (the usual one of hospital archives), JPEG-LS, JPEG 2000."""
 _EMPTY_IF_ABSENT = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_FRAME_TAGS = (
+    "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
 )  # fmt: skip
 _PLAIN_SUFFIXES = (".dcm", ".ima", ".dicom")
 _LARGEST_VOLUME = 2**31
@@ -280,9 +292,7 @@ def _encoding_problem(dataset: Dataset) -> str:
     syntax = _transfer_syntax(dataset)
     if syntax.is_private or syntax.name == str(syntax) or not syntax.is_transfer_syntax:
         return "its transfer syntax is not one of the DICOM standard"
-    # GDCM applies one slope to a whole file, so files with a slope per frame are left to pydicom.
-    by_itk = str(syntax) in _ITK_DECODES and "PerFrameFunctionalGroupsSequence" not in dataset
-    if not syntax.is_compressed or by_itk or _pydicom_decodes(syntax):
+    if not syntax.is_compressed or str(syntax) in _ITK_DECODES or _pydicom_decodes(syntax):
         return ""
     return f"it is compressed as {syntax.name}, which cannot be decoded here; export it uncompressed"
 
@@ -319,9 +329,10 @@ def _decode(path: Path) -> np.ndarray:
             dataset = pydicom.dcmread(path, specific_tags=_PIXEL_TAGS, force=True)
             syntax = _transfer_syntax(dataset)
             if syntax.is_compressed and not syntax.is_deflated and not _pydicom_decodes(syntax):
-                return _decode_with_itk(path)
-            dataset.file_meta.TransferSyntaxUID = syntax
-            frames = dataset.pixel_array
+                frames = _decode_with_itk(dataset, syntax)
+            else:
+                dataset.file_meta.TransferSyntaxUID = syntax
+                frames = dataset.pixel_array
             if frames.ndim == 2:
                 frames = frames[np.newaxis]
             if frames.ndim != 3:
@@ -335,17 +346,38 @@ def _decode(path: Path) -> np.ndarray:
             raise ImageError(f"its pixels are damaged or cut short ({type(error).__name__})") from None
 
 
-def _decode_with_itk(path: Path) -> np.ndarray:
+def _decode_with_itk(dataset: Dataset, syntax: UID) -> np.ndarray:
+    """Return the stored values of every frame, decoded by GDCM.
+
+    GDCM is given a new file per frame with nothing but the pixels: on a damaged header it searches for seconds, and this one may name a patient.
+    """
+    count = whole_number(dataset, "NumberOfFrames") or 1
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    if len(frames) != count or not all(frame[:2] in (b"\xff\xd8", b"\xff\x4f") for frame in frames):
+        raise ImageError("its compressed pixels are damaged or cut short")
+    with TemporaryDirectory() as folder:
+        return np.stack([_decode_frame(dataset, syntax, frame, Path(folder) / "frame.dcm") for frame in frames])
+
+
+def _decode_frame(dataset: Dataset, syntax: UID, frame: bytes, path: Path) -> np.ndarray:
+    bare = Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    bare.SOPClassUID, bare.SOPInstanceUID = MRImageStorage, generate_uid()
+    for keyword in _FRAME_TAGS:
+        setattr(bare, keyword, dataset[keyword].value)
+    bare.PixelData = encapsulate([frame])
+    bare["PixelData"].is_undefined_length = True
+    bare.save_as(path, enforce_file_format=True)
     warned = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         reader = SimpleITK.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(str(path))
-        reader.SetOutputPixelType(SimpleITK.sitkFloat32)
-        frames = SimpleITK.GetArrayFromImage(reader.Execute())  # GDCM has applied slope and intercept
+        values = SimpleITK.GetArrayFromImage(reader.Execute())
     except RuntimeError:
         raise ImageError("its compressed pixels cannot be decoded") from None
     finally:
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(warned)
-    return frames[np.newaxis] if frames.ndim == 2 else frames
+    return values[0] if values.ndim == 3 else values

@@ -56,21 +56,25 @@ def test_damaged_compressed_files(tmp_path: Path, compressor: str, capfd: pytest
     for path in paths:
         compress_with_itk(path, compressor)
     outcomes = set()
-    for seed in range(20):
+    for seed in range(12):
         random = np.random.default_rng(seed)
         folder = tmp_path / str(seed)
         folder.mkdir()
         for number, path in enumerate(paths):
             raw = path.read_bytes()
-            header = raw.index(b"\xe0\x7f\x10\x00")  # the pixel data element
-            damaged = raw[:header] + damage(bytes(132) + raw[header + 16 :], random)[132:]
+            intact = (
+                raw.index(b"\xe0\x7f\x10\x00") + 28 + 2 * seed
+            )  # from the frame's first marker on, or a little later
+            damaged = raw[:intact] + damage(bytes(132) + raw[intact:], random)[132:]
             (folder / path.name).write_bytes(damaged if number == 1 else raw)
+        started = time.perf_counter()
         said = walk(folder)
+        assert time.perf_counter() - started < LONGEST_S, f"seed {seed}"
         assert PHI_MARK not in "\n".join(f"{thing!r}\n{thing}" for thing in said), f"seed {seed}"
         outcomes |= {type(thing).__name__ for thing in said}
     out, err = capfd.readouterr()
     assert PHI_MARK not in out + err
-    assert "ImageError" in outcomes
+    assert {"ImageError", "Grid"} <= outcomes
 
 
 def walk(folder: Path) -> list[object]:
