@@ -139,7 +139,7 @@ def test_a_second_run_does_nothing_again_and_a_new_setting_does(
 
     monkeypatch.setattr("radiogen.pipeline.preprocess.preprocess_images", refuse)
     assert len(run_preprocess(raw, folder, SETTINGS).cohort) == len(outcome.cohort)
-    with pytest.raises(CaseError, match="failed.csv"):
+    with pytest.raises(CaseError, match=r"failed\.csv"):
         run_preprocess(raw, folder, SETTINGS.model_copy(update={"intensity": "zscore"}))
     assert (pd.read_csv(folder / "failed.csv")["cause"] == "worked on again").sum() == len(outcome.cohort)
 
