@@ -1,8 +1,8 @@
 """The same patient under two names: found from what the brain looks like, without names, dates or ids.
 
-A fingerprint holds how bright 12 mm cells of the brain are, in ranks, minus the mean of their neighbours, which is much the same in all
+A fingerprint holds how bright 10 mm cells of the brain are, in ranks, minus the mean of their neighbours, which is much the same in all
 brains. So scanner gain, re-export and small shifts do not matter, while the ventricles, the large folds and the tumour of this patient do.
-It is no secret and holds no name: who has the image can make it; nobody can make a face from 12 mm cells of a brain.
+It is no secret and holds no name: who has the image can make it; nobody can make a face from 10 mm cells of a brain.
 
 Fingerprints are compared within one sequence and one space: images registered to the template, 1 mm voxels.
 """
@@ -24,8 +24,8 @@ TWIN_DISTANCE = 0.35
 
 TWIN_COLUMNS = ["case_a", "case_b", "distance", "same_patient"]
 
-_CELL_VOXELS = 12
-_CELLS = (14, 18, 14)
+_CELL_VOXELS = 10
+_CELLS = (16, 22, 18)
 _LEAST_SHARE = 0.3
 _LEAST_CELLS = 100
 _STEPS_PER_DEVIATION = 3
@@ -40,7 +40,7 @@ def fingerprint(image: Volume, brain: Mask) -> str:
         brain: on the same voxels.
 
     Returns:
-        Hexadecimal text, one sign per cell of 12 mm.
+        Hexadecimal text, one sign per cell of 10 mm.
 
     Raises:
         ImageError: shapes differ, or the brain is too small to be told from others.
@@ -107,7 +107,7 @@ def find_twins(fingerprints: pd.Series, patient: pd.Series, *, limit: float = TW
         CohortError: a text is not a fingerprint, or a case has no patient.
 
     Example:
-        >>> codes = pd.Series({"a": "1f" * 1764, "b": "1f" * 1764, "c": "f1" * 1764})
+        >>> codes = pd.Series({"a": "1f" * 3168, "b": "1f" * 3168, "c": "f1" * 3168})
         >>> find_twins(codes, pd.Series({"a": "P1", "b": "P2", "c": "P3"}))["case_b"].tolist()
         ['b']
     """
@@ -191,7 +191,7 @@ def _cells(values: np.ndarray, brain: Mask) -> Float[np.ndarray, "a b c"]:
 
 
 def _without_common(mean: Float[np.ndarray, "a b c"], known: Mask) -> Float[np.ndarray, "a b c"]:
-    """Return cells minus the mean of their neighbourhood of 36 mm."""
+    """Return cells minus the mean of their neighbourhood of 30 mm."""
     total, count = np.zeros(mean.shape), np.zeros(mean.shape)
     padded, inside = np.pad(mean * known, 1), np.pad(known.astype(float), 1)
     for i, j, k in np.ndindex(3, 3, 3):

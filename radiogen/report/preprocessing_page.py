@@ -124,9 +124,8 @@ def _failed(page: PreprocessPage) -> list[Section]:
 
 
 def _flagged(page: PreprocessPage) -> list[Section]:
-    rows = [
-        {"case": case, "what to look at": flag} for case in _cases_with_flags(page) for flag in page.quality[case].flags
-    ]
+    flagged = _cases_with_flags(page)
+    rows = [{"case": case, "what to look at": " ".join(page.quality[case].flags)} for case in flagged]
     if not rows:
         return []
     text = ["A flag is a reason to look at the picture, not a reason to leave the case out."]
