@@ -1,8 +1,9 @@
 """Which sequence an image is, told from the image alone: by which tissue is brighter than which.
 
 No training: four contrasts of tissue that follow from how the sequences are made, each turned into odds by a logistic function whose middle and
-width were
-set once, looking at 100 real images; so an accuracy on those images is optimistic. It is a second opinion for series whose headers say nothing.
+width were set once, looking at 100 real images of 33 cases. On those same images, so this is optimistic, 80 are named right (t1n 25 of 30, t1c 25
+of 33, t2f 26 of 33, t2w 4 of 4; 17 of 18 without a skull, 63 of 82 with one), and the T1 after contrast agent is told in 28 of 30 pairs. It is a
+second opinion for series whose headers say nothing, not a first.
 
     T1              deep white matter brighter than cortex
     T2 and FLAIR    cortex brighter than, or as bright as, deep white matter
