@@ -19,8 +19,10 @@ from radiogen.cohort.overlaps import Link, Patients
 from radiogen.errors import CohortError, ImageError
 from radiogen.types import Mask, Volume
 
-TWIN_DISTANCE = 0.35
-"""Fingerprints closer than this are reported as twins."""
+TWIN_DISTANCE = 0.3
+"""Fingerprints closer than this are reported as twins: T1 after contrast agent of 32 real patients, registered to MNI152, lie 0.347 apart at least
+(median 0.83); copies of 12 of them, turned 3 degrees, shifted 2 mm, with another curve, noise and a brain 2 mm larger or smaller, 0.16 at most. One
+patient through two pipelines, brain-extracted by others and raw with thick slices, is 0.351 from itself and is missed."""
 
 TWIN_COLUMNS = ["case_a", "case_b", "distance", "same_patient"]
 
