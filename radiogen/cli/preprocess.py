@@ -58,6 +58,9 @@ def preprocess(
     overrides: Annotated[
         Path | None, typer.Option("--overrides", help="CSV with case,role,series: which series is which sequence.")
     ] = None,
+    bids: Annotated[
+        Path | None, typer.Option("--bids", help="Write the study as BIDS derivatives into this folder, too.")
+    ] = None,
     config: Config = None,
     jobs: Jobs = 1,
     dask: Dask = None,
@@ -81,6 +84,15 @@ def preprocess(
     )  # fmt: skip
     raw = find_raw_cases(source, None if overrides is None else read_overrides(overrides))
     outcome = run_preprocess(raw, output, settings, jobs=jobs, dask=dask, progress=progress)
+    if bids is not None:
+        from radiogen.cohort.bids import write_bids_derivatives
+
+        if settings.template == "mni152":
+            write_bids_derivatives(output, outcome.cohort, bids)
+        else:
+            name = Path(settings.template).name
+            space = "".join(letter for letter in name.split(".")[0] if letter.isalnum())
+            write_bids_derivatives(output, outcome.cohort, bids, space=space, space_reference=name)
     for case, row in outcome.quality.iterrows():
         typer.echo(f"{case}: " + (f"look at this: {row['flags']}" if row["flagged"] else "nothing found against it"))
     typer.echo(f"Look at {output / 'preprocess.html'}")

@@ -16,12 +16,14 @@ SCHEMES: dict[str, dict[int, int]] = {
     "brats2023": {1: NCR, 2: ED, 3: ET, 4: RC},
     "brats2021": {1: NCR, 2: ED, 4: ET},
     "brats2013": {1: NCR, 2: ED, 3: NCR, 4: ET},
+    "deepbratumia": {1: NCR, 2: ET, 3: ED},
     "whole-tumour": {1: ED},
 }
 """Scheme -> {label in the file: radiogen label}.
 
 `brats2023`: BraTS 2023 and later (4 = resection cavity from 2024 on). `brats2021`: BraTS 2017-2021 and UCSF-PDGM. `brats2013`: BraTS 2012-2013, where
-3 is non-enhancing core. `whole-tumour`: one binary label for the whole abnormality; core and enhancement are unknown and stay empty.
+3 is non-enhancing core. `deepbratumia`: that program's masks; nothing tells them from `brats2023`, so they must be named. `whole-tumour`: one binary
+label for the whole abnormality; core and enhancement are unknown and stay empty.
 """
 
 

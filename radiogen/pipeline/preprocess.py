@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.cohort.masks import read_mask
-from radiogen.cohort.nifti import Grid, Image, write_image, write_labels
+from radiogen.cohort.masks import detect_scheme, translate_labels
+from radiogen.cohort.nifti import Grid, Image, read_labels, write_image, write_labels
 from radiogen.cohort.nifti_header import orientation_problem
 from radiogen.cohort.table import write_cohort
 from radiogen.cohort.twins import find_twins, fingerprint, join_twins
@@ -48,6 +48,7 @@ from radiogen.types import SEQUENCES, LabelVolume
 log = logging.getLogger(__name__)
 
 STAGE = "preprocess"
+OWN_LABELS, WHOLE_TUMOUR = "brats2023", "whole-tumour"
 FINGERPRINT_MM = 1.0
 """The voxels that fingerprints of brains are compared on."""
 
@@ -170,9 +171,9 @@ def _cohort(cases: Mapping[str, RawCase], facts: Mapping[str, dict[str, Any]], s
     for case, fact in facts.items():
         for name in fact["sequences"]:
             table.loc[case, name] = str((case_folder(study, case) / f"{name}.nii.gz").resolve())
-        if fact["has_mask"]:
+        if fact["mask_labels"]:
             table.loc[case, "mask"] = str((case_folder(study, case) / "mask.nii.gz").resolve())
-            table.loc[case, "mask_labels"] = "brats2023"
+            table.loc[case, "mask_labels"] = fact["mask_labels"]
         for name, choice in fact["choices"].items():
             table.loc[case, f"{name}_series"] = choice["key"]
             table.loc[case, f"{name}_confidence"] = f"{choice['confidence']:.2f}"
@@ -192,41 +193,53 @@ class _Worker:
 
     def __call__(self, case: str, raw: RawCase) -> dict[str, Any]:
         """Make or keep one case and return the facts of its sidecar."""
-        folder = case_folder(self.study, case)
         files = raw.input_files()
-        picture = self.study / "qc" / f"{case}.png"
-        names = [*raw.sequences, *(["mask"] if "mask" in files else [])]
-        outputs = [folder / "brain.nii.gz", *(folder / f"{name}.nii.gz" for name in names), folder / "transforms.json"]
         provenance = Provenance(STAGE, self.settings.model_dump(mode="json"), _hashes(files))
-        pictures = [picture, _thumbnail_path(self.study, case)]
-        if all(path.is_file() for path in pictures) and provenance.is_current(outputs):
-            return read_sidecar(outputs[0])
-        images = raw.read_all()
+        kept = read_sidecar(case_folder(self.study, case) / "brain.nii.gz")
+        pictures = [self.study / "qc" / f"{case}.png", _thumbnail_path(self.study, case)]
+        written = self._outputs(case, kept.get("sequences", []), "mask" in files)
+        if all(path.is_file() for path in pictures) and provenance.is_current(written):
+            return kept
+        images, unusable = raw.read_all()
         done = preprocess_images(images, _template(self.settings.template), self.settings)
         quality = self._quality(raw, images, done)
-        for name, image in done.images.items():
-            write_image(folder / f"{name}.nii.gz", image, done.grid)
-        write_labels(folder / "brain.nii.gz", done.brain.astype(np.uint8), done.grid)
-        if "mask" in files:
-            write_labels(folder / "mask.nii.gz", _moved_mask(raw, images, done), done.grid)
-        write_json(folder / "transforms.json", _transforms(images, done))
+        quality = replace(quality, flags=(*unusable, *quality.flags))
+        mask_labels = self._write(raw, images, done)
         choices = {
             name: {"key": one.key, "confidence": one.confidence, "reasons": list(one.reasons)}
             for name, one in raw.choices.items()
         }
         write_case_sheet(
-            picture, case, done.unstripped, done.brain, quality, choices=_said(choices),
+            pictures[0], case, done.unstripped, done.brain, quality, choices=_said(choices),
             voxel_mm=self.settings.spacing_mm, reference=done.reference,
         )  # fmt: skip
         save_png(thumbnail(done.unstripped[done.reference], done.brain), pictures[1])
         facts: dict[str, Any] = {
-            "case": case, "sequences": raw.sequences, "has_mask": "mask" in files, "reference": done.reference,
-            "already_stripped": done.already_stripped, "notes": [*raw.notes, *done.notes], "quality": dict(quality.values),
+            "case": case, "sequences": list(images), "mask_labels": mask_labels, "reference": done.reference,
+            "already_stripped": done.already_stripped, "notes": [*raw.notes, *_not_taken(raw), *done.notes], "quality": dict(quality.values),
             "flags": list(quality.flags), "choices": choices, "passed_over": dict(raw.passed_over),
             "fingerprints": self._fingerprints(done),
         }  # fmt: skip
-        provenance.record(outputs, **facts)
+        provenance.record(self._outputs(case, list(images), "mask" in files), **facts)
         return facts
+
+    def _outputs(self, case: str, sequences: list[str], has_mask: bool) -> list[Path]:
+        folder = case_folder(self.study, case)
+        names = ["brain", *sequences, *(["mask"] if has_mask else [])]
+        return [*(folder / f"{name}.nii.gz" for name in names), folder / "transforms.json"]
+
+    def _write(self, raw: RawCase, images: Mapping[str, Image], done: Preprocessed) -> str:
+        """Write images, brain, mask and transforms; return the label scheme of the mask, empty where there is none."""
+        folder = case_folder(self.study, raw.case)
+        for name, image in done.images.items():
+            write_image(folder / f"{name}.nii.gz", image, done.grid)
+        write_labels(folder / "brain.nii.gz", done.brain.astype(np.uint8), done.grid)
+        write_json(folder / "transforms.json", _transforms(images, done))
+        if not isinstance(raw.row.get("mask"), str):
+            return ""
+        mask, scheme = _moved_mask(raw, images, done)
+        write_labels(folder / "mask.nii.gz", mask, done.grid)
+        return scheme
 
     def _quality(self, raw: RawCase, images: Mapping[str, Image], done: Preprocessed) -> CaseQuality:
         headers = {name: orientation_problem(path) for name, path in raw.files.items()}
@@ -245,6 +258,10 @@ class _Worker:
         return {name: fingerprint(image, done.brain) for name, image in done.unstripped.items()}
 
 
+def _not_taken(raw: RawCase) -> list[str]:
+    return [f"series {key} was not taken: {why}" for key, why in raw.passed_over.items()]
+
+
 def _said(choices: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     """Return sequence -> which series was taken for it and how surely, in words."""
     return {name: f"series {one['key']}, confidence {one['confidence']:.2f}" for name, one in choices.items()}
@@ -258,10 +275,9 @@ def _hashes(files: Mapping[str, list[Path]]) -> dict[str, str]:
     }
 
 
-def _moved_mask(raw: RawCase, images: Mapping[str, Image], done: Preprocessed) -> LabelVolume:
-    """Return the case's mask on the output grid, moved as the sequence whose voxels it shares."""
-    scheme = raw.row.get("mask_labels")
-    labels, grid = read_mask(raw.row["mask"], scheme if isinstance(scheme, str) and scheme else "auto")
+def _moved_mask(raw: RawCase, images: Mapping[str, Image], done: Preprocessed) -> tuple[LabelVolume, str]:
+    """Return the case's mask on the output grid, moved as the sequence whose voxels it shares, and its label scheme."""
+    labels, grid, scheme = _read_mask(raw)
     order = [done.reference, *(name for name in SEQUENCES if name in images and name != done.reference)]
     name = next((name for name in order if grid.same_space(images[name].grid)), None)
     if name is None:
@@ -270,7 +286,16 @@ def _moved_mask(raw: RawCase, images: Mapping[str, Image], done: Preprocessed) -
             problems=[f"mask: {grid.describe()}", *(f"{name}: {images[name].grid.describe()}" for name in order)],
             hint="Give the mask on the grid of the sequence that it was drawn on, or leave it out.",
         )
-    return to_native(labels, grid, done.grid, np.linalg.inv(done.matrices[name]))
+    return to_native(labels, grid, done.grid, np.linalg.inv(done.matrices[name])), scheme
+
+
+def _read_mask(raw: RawCase) -> tuple[LabelVolume, Grid, str]:
+    given = raw.row.get("mask_labels")
+    stored, grid = read_labels(raw.row["mask"])
+    scheme = given if isinstance(given, str) and given else detect_scheme(stored)
+    if scheme == WHOLE_TUMOUR:  # its core and enhancement are unknown, and stay so
+        return stored, grid, scheme
+    return translate_labels(stored, scheme), grid, OWN_LABELS
 
 
 def _transforms(images: Mapping[str, Image], done: Preprocessed) -> dict[str, Any]:

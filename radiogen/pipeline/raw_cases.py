@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,13 +71,26 @@ class RawCase:
         """
         return read_image(self.files[name]) if name in self.files else read_series(self.series[name])
 
-    def read_all(self) -> dict[str, Image]:
-        """Return every sequence on its own grid.
+    def read_all(self) -> tuple[dict[str, Image], tuple[str, ...]]:
+        """Return every sequence on its own grid, and what cannot be used.
+
+        A DICOM series that was found and cannot be used counts as a missing sequence, and the reader is told; a file that the user named must be
+        sound.
 
         Raises:
-            ImageError: sequences cannot be used; all of them are listed.
+            ImageError: files cannot be used, or no sequence is left; all reasons are listed.
         """
-        return read_each({name: name for name in self.sequences}, self.read)
+        images = read_each({name: name for name in self.files}, self.read)
+        unusable: dict[str, str] = {}
+        for name in self.series:
+            try:
+                images[name] = self.read(name)
+            except ImageError as error:
+                unusable[name] = " ".join([error.message, *error.problems])
+        problems = tuple(f"{name} cannot be used: {reason}" for name, reason in unusable.items())
+        if not images:
+            raise ImageError("No sequence can be used:", problems=problems, hint="Export the series again.")
+        return {name: images[name] for name in self.sequences if name in images}, problems
 
 
 @dataclass(frozen=True)
@@ -185,7 +199,14 @@ def _of_dicom(case: DicomCase, overrides: Mapping[str, str]) -> RawCase:
     by_key = {one.key: one for one in case.series}
     row = typed_table(pd.DataFrame({"case": [case.case]}), Path()).iloc[0]
     series = {name: by_key[choice.key] for name, choice in found.chosen.items()}
-    return RawCase(case.case, row, {}, series, found.chosen, found.others, case.problems)
+    return RawCase(case.case, row, {}, series, found.chosen, found.others, (*case.problems, *_notes(case, series)))
+
+
+def _notes(case: DicomCase, series: Mapping[str, DicomSeries]) -> list[str]:
+    """Return what was found in the files, without their names: a clinic may have put the patient's into them."""
+    notes = [f"{name}: {note}" for name, one in series.items() for note in one.notes]
+    reasons = Counter(case.unused.values())
+    return notes + [f"{count} file(s) not used: {reason}" for reason, count in reasons.most_common()]
 
 
 def _look(series: DicomSeries) -> Mapping[str, float]:
