@@ -122,6 +122,8 @@ def register(
     else:
         found = _search(fixed, moving, kind, (fixed_mask, moving_mask), both, seed)
         matrix = found.matrix
+    # Sums of floating-point numbers differ in the last bit by where an array happens to lie in memory; 1e-8 mm is nobody's anatomy.
+    matrix = np.round(matrix, 8) + 0.0
     return Registration(matrix, kind, found.similarity_before, found.similarity_after, found.problems)
 
 
