@@ -28,7 +28,7 @@ from radiogen.cohort.twins import find_twins, fingerprint, join_twins
 from radiogen.config.preprocess import PreprocessSettings
 from radiogen.errors import CaseError, GeometryError
 from radiogen.pipeline.raw_cases import IDENTIFY, RawCase, RawCohort, cohort_rows
-from radiogen.preprocess.case import Preprocessed, covers, preprocess_images
+from radiogen.preprocess.case import Preprocessed, covers, middle_mm, preprocess_images
 from radiogen.preprocess.extract import BRAIN_EXTRACTORS
 from radiogen.preprocess.native import to_native
 from radiogen.preprocess.quality import CaseQuality, measure_quality
@@ -49,8 +49,8 @@ log = logging.getLogger(__name__)
 
 STAGE = "preprocess"
 OWN_LABELS, WHOLE_TUMOUR = "brats2023", "whole-tumour"
-FINGERPRINT_MM = 1.0
-"""The voxels that fingerprints of brains are compared on."""
+FINGERPRINT_MM, FINGERPRINT_SEQUENCE = 1.0, "t1c"
+"""The voxels and the sequence that distances between fingerprints of different patients were measured on."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,9 @@ def _thumbnail_path(study: Path, case: str) -> Path:
 
 
 def _twins(facts: Mapping[str, dict[str, Any]], patient: pd.Series) -> pd.DataFrame:
-    """Return pairs of cases whose brains look alike in any sequence that both have."""
-    found = []
-    for name in SEQUENCES:
-        prints = {case: fact["fingerprints"][name] for case, fact in facts.items() if name in fact["fingerprints"]}
-        found.append(find_twins(pd.Series(prints, dtype=object), patient).assign(sequence=name))
-    pairs = pd.concat(found, ignore_index=True).sort_values("distance", kind="stable")
-    return pairs.drop_duplicates(["case_a", "case_b"]).reset_index(drop=True)
+    """Return pairs of cases whose brains look alike."""
+    prints = {case: fact["brain_fingerprint"] for case, fact in facts.items() if fact["brain_fingerprint"]}
+    return find_twins(pd.Series(prints, dtype=object), patient)
 
 
 def case_folder(study: Path, case: str) -> Path:
@@ -218,7 +214,7 @@ class _Worker:
             "case": case, "sequences": list(images), "mask_labels": mask_labels, "reference": done.reference,
             "already_stripped": done.already_stripped, "notes": [*raw.notes, *_not_taken(raw), *done.notes], "quality": dict(quality.values),
             "flags": list(quality.flags), "choices": choices, "passed_over": dict(raw.passed_over),
-            "fingerprints": self._fingerprints(done),
+            "brain_fingerprint": self._fingerprint(done),
         }  # fmt: skip
         provenance.record(self._outputs(case, list(images), "mask" in files), **facts)
         return facts
@@ -251,11 +247,11 @@ class _Worker:
             thresholds=self.settings.quality,
         )  # fmt: skip
 
-    def _fingerprints(self, done: Preprocessed) -> dict[str, str]:
-        """Return sequence -> fingerprint; none on voxels that fingerprints are not made for."""
-        if self.settings.spacing_mm != FINGERPRINT_MM:
-            return {}
-        return {name: fingerprint(image, done.brain) for name, image in done.unstripped.items()}
+    def _fingerprint(self, done: Preprocessed) -> str:
+        """Return the fingerprint of the brain; empty where distances to others were never measured: another sequence, another voxel size."""
+        if self.settings.spacing_mm != FINGERPRINT_MM or FINGERPRINT_SEQUENCE not in done.unstripped:
+            return ""
+        return fingerprint(done.unstripped[FINGERPRINT_SEQUENCE], done.brain)
 
 
 def _not_taken(raw: RawCase) -> list[str]:
@@ -300,8 +296,10 @@ def _read_mask(raw: RawCase) -> tuple[LabelVolume, Grid, str]:
 
 def _transforms(images: Mapping[str, Image], done: Preprocessed) -> dict[str, Any]:
     sequences = {}
+    reference = Image(done.unstripped[done.reference], done.grid)
     for name, found in done.registrations.items():
-        rotation_deg, shift_mm = pose(found.matrix)
+        middle = middle_mm(reference if name == done.reference else images[done.reference])
+        rotation_deg, shift_mm = pose(found.matrix, middle)
         sequences[name] = {
             "matrix_output_to_native_mm": done.matrices[name].tolist(),
             "registered_to": "template" if name == done.reference else done.reference,

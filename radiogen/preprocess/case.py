@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float
 from scipy.ndimage import binary_erosion
 
 from radiogen.cohort.nifti import Grid, Image
@@ -121,7 +122,7 @@ def _register_all(
         if name == reference:
             continue
         found = register(fixed, image, kind="rigid", seed=settings.seed)
-        rotation_deg, shift_mm = pose(found.matrix)
+        rotation_deg, shift_mm = pose(found.matrix, middle_mm(fixed))
         together = image.grid.same_space(fixed.grid)
         if together and rotation_deg < _STILL_DEG and shift_mm < _STILL_MM:
             found = replace(found, matrix=np.eye(4), similarity_after=found.similarity_before)
@@ -129,6 +130,12 @@ def _register_all(
         registrations[name] = found
         matrices[name] = found.matrix @ to_reference.matrix
     return registrations, matrices
+
+
+def middle_mm(image: Image) -> Float[np.ndarray, " 3"]:
+    """Return the world position of the middle of an image, mm: the point whose move tells most; a world's origin may lie outside the head."""
+    centre = (np.array(image.data.shape, dtype=float) - 1) / 2
+    return np.asarray(image.affine[:3, :3] @ centre + image.affine[:3, 3])
 
 
 def _even(image: Image) -> Image:
