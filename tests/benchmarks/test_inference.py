@@ -21,14 +21,14 @@ import numpy as np
 import pytest
 import torch
 
-from radiogen.run.atomic import write_text
 from radiogen.segment.networks import build_network
 from radiogen.segment.weights import WeightsCard, read_card, save_weights
 from radiogen.stats.overlap import dice
 from radiogen.types import SEQUENCES
+from tests.benchmarks.sections import write_section
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORT = ROOT / "reports" / "benchmarks.md"
+
 COMMAND = "pytest -m benchmark tests/benchmarks/test_inference.py"
 CASE = "BraTS-GLI-00000-000"
 LEAST_RATIO, LEAST_DICE, LARGEST_GIB = 12.0, 0.995, 2.0
@@ -137,7 +137,7 @@ def test_inference_is_many_times_faster_than_the_bundle_and_finds_the_same(
         )
         for device in devices
     }
-    write_text(REPORT, _report(weights, trained, rows, ratios, agreement, whole))
+    write_section(_report(weights, trained, rows, ratios, agreement, whole))
     assert whole["cpu"].peak_gib < LARGEST_GIB
     assert ratios["cpu"] >= LEAST_RATIO
     if trained:
@@ -163,7 +163,7 @@ def _report(
     lines = [
         "# Speed and memory of inference",
         "",
-        f"Made by `{COMMAND}`; measured on {_machine()}. Case: {CASE}, 240 x 240 x 155 voxels of 1 mm, four sequences.",
+        f"Made by `{COMMAND}`; measured on {machine()}. Case: {CASE}, 240 x 240 x 155 voxels of 1 mm, four sequences.",
         f"Network: {card.network}" + (f", weights '{card.name}'." if trained else " of MONAI's BraTS bundle with random numbers as weights."),
         "",
         "Times are seconds per case, median after a first call; each tool runs in its own process, with all cores. MONAI is timed from the",
@@ -190,7 +190,7 @@ def _report(
     return "\n".join(lines)
 
 
-def _machine() -> str:
+def machine() -> str:
     """Return the machine in words: processor, cores, GPU, versions."""
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").is_file():
