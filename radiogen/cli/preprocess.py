@@ -69,8 +69,8 @@ def preprocess(
 ) -> None:
     """Bring raw scans onto one grid: sequences told apart, registered, brain extracted, checked, with pictures.
 
-    Writes preprocessed/CASE/ with the sequences, the brain and the transforms back, cohort.csv, quality.csv, qc/CASE.png, preprocess.html. A case
-    that cannot be worked on is in failed.csv with its reason. No name, id, date or free text of a DICOM header is written anywhere.
+    Writes preprocessed/CASE/ with the sequences, the brain and the transforms back, cohort.csv, quality.csv, pictures in qc/preprocess/,
+    preprocess.html. A case that cannot be worked on is in failed.csv with its reason. No name, id, date or free text of a DICOM header is written.
     """
     prepare_torch()
     progress = start_logging(quiet, verbose, output)

@@ -37,6 +37,12 @@ def run(
         str | None,
         typer.Option("--targets", help="Comma-separated: idh,mgmt,codeletion,grade. Default: all with enough labels."),
     ] = None,
+    preprocess: Annotated[
+        bool | None,
+        typer.Option(
+            "--preprocess/--registered", help="Bring raw scans onto one grid first; or they are on one already."
+        ),
+    ] = None,
     method: Annotated[str | None, typer.Option("--method", help="Segmentation method; see `radiogen info`.")] = None,
     weights: Annotated[
         list[str] | None,
@@ -63,6 +69,8 @@ def run(
     values = read_yaml_mapping(config) if config else {}
     if targets is not None:
         values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
+    if preprocess is not None:
+        values["preprocess"] = preprocess
     overrides: dict[str, dict[str, Any]] = {
         "segment": {"method": method, "weights": tuple(weights) if weights else None, "given_masks": given_masks},
         "radiomics": {"params": params},

@@ -8,6 +8,7 @@ from radiogen.config.base import StageSettings
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
+from radiogen.config.preprocess import PreprocessSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.config.survival import SurvivalSettings
 
@@ -19,6 +20,12 @@ class StudySettings(StageSettings):
         >>> StudySettings.parse({"targets": ["idh"], "classify": {"seed": 3}}).classify.seed
         3
     """
+
+    preprocess: bool = False
+    """Bring raw scans onto one grid first; False: the images are co-registered already."""
+
+    preprocessing: PreprocessSettings = PreprocessSettings()
+    """How raw scans become cases, where `preprocess` is set."""
 
     segment: SegmentSettings = SegmentSettings()
     """Masks: method or weights, and what to do with masks that the cohort brings."""

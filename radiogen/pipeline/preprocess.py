@@ -138,7 +138,7 @@ def _write_page(
     page = PreprocessPage(
         quality={case: _quality_of(fact) for case, fact in facts.items()},
         thumbnails={case: _thumbnail_path(study, case).read_bytes() for case in facts},
-        sheets={case: f"qc/{case}.png" for case in facts},
+        sheets={case: _sheet_path(Path(), case).as_posix() for case in facts},
         failures=failures,
         twins=twins,
         choices=pd.DataFrame(rows, columns=CHOICE_COLUMNS),
@@ -147,8 +147,13 @@ def _write_page(
     write_cohort_page(study / "preprocess.html", page, provenance={"settings": settings.model_dump(mode="json")})
 
 
+def _sheet_path(study: Path, case: str) -> Path:
+    # Beside `qc/<case>.png`, which is the picture of the case's mask.
+    return study / "qc" / STAGE / f"{case}.png"
+
+
 def _thumbnail_path(study: Path, case: str) -> Path:
-    return study / "qc" / "thumbnails" / f"{case}.png"
+    return study / "qc" / STAGE / "thumbnails" / f"{case}.png"
 
 
 def _twins(facts: Mapping[str, dict[str, Any]], patient: pd.Series) -> pd.DataFrame:
@@ -192,7 +197,7 @@ class _Worker:
         files = raw.input_files()
         provenance = Provenance(STAGE, self.settings.model_dump(mode="json"), _hashes(files))
         kept = read_sidecar(case_folder(self.study, case) / "brain.nii.gz")
-        pictures = [self.study / "qc" / f"{case}.png", _thumbnail_path(self.study, case)]
+        pictures = [_sheet_path(self.study, case), _thumbnail_path(self.study, case)]
         written = self._outputs(case, kept.get("sequences", []), "mask" in files)
         if all(path.is_file() for path in pictures) and provenance.is_current(written):
             return kept

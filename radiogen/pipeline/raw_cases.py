@@ -121,10 +121,15 @@ def find_raw_cases(source: str | Path, overrides: Mapping[str, Mapping[str, str]
     path = Path(source)
     if path.is_dir():
         return _from_folder(path, overrides or {})
-    return _from_table(read_cohort_or_folder(path))
+    return raw_cases_of_table(read_cohort_or_folder(path))
 
 
-def _from_table(cohort: pd.DataFrame) -> RawCohort:
+def raw_cases_of_table(cohort: pd.DataFrame) -> RawCohort:
+    """Return the raw cases of a cohort table; rows that cannot be used are among the failures.
+
+    Args:
+        cohort: as `read_cohort` returns it; paths are NIfTI files or folders with one DICOM series each.
+    """
     cases, failures = {}, []
     for name, row in cohort.iterrows():
         case = str(name)
@@ -165,7 +170,7 @@ def _from_folder(folder: Path, overrides: Mapping[str, Mapping[str, str]]) -> Ra
     except CohortError as error:
         nifti_problem = error.message
     else:
-        found = _from_table(table)
+        found = raw_cases_of_table(table)
         cases, failures = found.cases, found.failures
     dicom_problem = ""
     try:

@@ -17,6 +17,8 @@ from radiogen.fusion.join import check_target
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.features import run_features
 from radiogen.pipeline.inputs import card_settings
+from radiogen.pipeline.preprocess import run_preprocess
+from radiogen.pipeline.raw_cases import raw_cases_of_table
 from radiogen.pipeline.segment import run_segment
 from radiogen.pipeline.survival import run_survival
 from radiogen.registry import did_you_mean
@@ -56,7 +58,7 @@ def run_study(
     progress: bool = False,
     synthetic: bool = False,
 ) -> StudyOutcome:
-    """Run masks, features, classification, survival and the report over a cohort.
+    """Run preprocessing where it is asked for, masks, features, classification, survival and the report over a cohort.
 
     What is already there and still true is skipped, so a run that was stopped at any moment continues, and ends with the same bytes.
 
@@ -75,9 +77,15 @@ def run_study(
     study = Path(study)
     _check(cohort, settings)
     make_folder(study)
+    failures: list[Failure] = []
+    if settings.preprocess:
+        log.info("preprocess: %d cases", len(cohort))
+        raw = raw_cases_of_table(cohort)
+        made = run_preprocess(raw, study, settings.preprocessing, jobs=jobs, dask=dask, progress=progress)
+        cohort, failures = made.cohort, made.failures
     log.info("segment: %d cases", len(cohort))
     segmented = run_segment(cohort, study, settings.segment, jobs=jobs, dask=dask, progress=progress)
-    failures = list(segmented.failures)
+    failures += segmented.failures
     if segmented.cohort.empty:
         raise CaseError("No case is left after segmentation.", hint=f"Reasons and fixes: {study / 'failed.csv'}")
     masked = segmented.cohort

@@ -17,10 +17,12 @@ from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.cohort.table import read_cohort, write_cohort
 from radiogen.config.phantoms import PhantomSettings
 from radiogen.config.preprocess import PreprocessSettings
+from radiogen.config.study import StudySettings
 from radiogen.errors import CaseError, ConfigError
 from radiogen.pipeline.native import run_native
 from radiogen.pipeline.preprocess import PreprocessOutcome, run_preprocess
 from radiogen.pipeline.raw_cases import find_raw_cases
+from radiogen.pipeline.study import run_study
 from radiogen.preprocess.poses import pose, rigid
 from radiogen.preprocess.register import normalised_mutual_information
 from radiogen.stats.overlap import dice
@@ -119,7 +121,7 @@ def test_missing_sequences_are_flagged_and_pictures_are_there(study: tuple[Path,
     assert "t1n" in quality["flags"].iloc[1]
     assert bool(quality["flagged"].iloc[1])
     for case in outcome.cohort.index:
-        assert (folder / "qc" / f"{case}.png").stat().st_size > 10_000
+        assert (folder / "qc" / "preprocess" / f"{case}.png").stat().st_size > 10_000
     page = (folder / "preprocess.html").read_text()
     assert all(case in page for case in [*outcome.cohort.index, outcome.failures[0].case])
 
@@ -147,3 +149,20 @@ def test_a_second_run_does_nothing_again_and_a_new_setting_does(
 def test_an_unknown_method_is_refused_before_any_case(cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="surface"):
         run_preprocess(find_raw_cases(cohort), tmp_path, SETTINGS.model_copy(update={"brain": "surfce"}))
+
+
+def test_a_whole_study_starts_from_raw_scans_where_it_is_asked_to(cohort: Path, tmp_path: Path) -> None:
+    settings = StudySettings.parse(
+        {
+            "preprocess": True, "preprocessing": SETTINGS.model_dump(), "segment": {"weights": ["radiogen-compact"]},
+            "branches": ["clinical"], "targets": [], "survival_groups": [],
+        }
+    )  # fmt: skip
+    outcome = run_study(read_cohort(cohort), tmp_path, settings)
+    table = read_cohort(tmp_path / "cohort.csv")
+    assert len(table) == 2
+    assert [failure.case for failure in outcome.failures] == ["phantom-003"]
+    for case, row in table.iterrows():
+        assert read_case_mask(row, read_case(row).grid).any()
+        assert (tmp_path / "qc" / f"{case}.png").is_file()
+        assert (tmp_path / "qc" / "preprocess" / f"{case}.png").is_file()
