@@ -31,6 +31,7 @@ def monai(weights: Path, case: CaseImages, device: torch.device) -> tuple[Callab
     from monai.inferers import SlidingWindowInferer
     from monai.transforms import NormalizeIntensity
 
+    from radiogen.segment.network import regions_to_labels
     from radiogen.segment.weights import load_network
 
     network, card = load_network(weights)
@@ -42,8 +43,8 @@ def monai(weights: Path, case: CaseImages, device: torch.device) -> tuple[Callab
     def infer() -> dict[str, np.ndarray]:
         with torch.no_grad():
             probability = torch.sigmoid(inferer(image.to(device), network))[0].cpu().numpy()
-        thresholds = [card.thresholds.get(name, 0.5) for name in card.outputs]
-        return {name: p > at for name, p, at in zip(card.outputs, probability, thresholds, strict=True)}
+        # The same rule as ours makes nested regions of the three maps; what is compared is the network's output, not the rule.
+        return dict(region_masks(regions_to_labels(dict(zip(card.outputs, probability, strict=True)), card.thresholds)))
 
     return infer, "float32"
 
