@@ -34,7 +34,7 @@ def list_weights() -> None:
     for name in installed:
         path = find_weights(name)
         card = read_card(path)
-        used = " (what `radiogen segment` uses by itself)" if name == DEFAULT_WEIGHTS else ""
+        used = " (comes with radiogen; what `--method auto` uses)" if name == DEFAULT_WEIGHTS else ""
         typer.echo(f"{card.name}{used}: {card.network}, {'+'.join(card.sequences)}, {card.licence}, {path}")
     if not installed:
         typer.echo(
