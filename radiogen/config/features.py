@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from radiogen.config.base import StageSettings
+
+RegionName = Annotated[str, StringConstraints(pattern=r"^(wt|tc|et|ncr|ed|ring[1-9]\d?mm)$")]
+"""A region that features are measured in."""
 
 
 class ClinicalSettings(StageSettings):
@@ -65,8 +68,9 @@ class RadiomicsSettings(StageSettings):
     )
     """Sequences to use; one that a case lacks leaves its columns blank for that case."""
 
-    regions: tuple[Literal["wt", "tc", "et"], ...] = Field(default=("wt", "tc", "et"), min_length=1)
-    """Regions to use: whole tumour, tumour core, enhancing tumour; one that is empty leaves its columns blank for that case."""
+    regions: tuple[RegionName, ...] = Field(default=("wt", "tc", "et"), min_length=1)
+    """Regions to use: `wt tc et` (whole tumour, tumour core, enhancing tumour), `ncr ed` (necrotic or non-enhancing core, oedema), `ring5mm` (brain
+    within 5 mm around the whole tumour; any whole number of mm). One that is empty leaves its columns blank for that case."""
 
     @model_validator(mode="after")
     def _params_stand_alone(self) -> RadiomicsSettings:

@@ -15,8 +15,8 @@ from radiogen.branches.radiomics.glcm import FactoredGLCM
 from radiogen.branches.radiomics.images import Frame, crop, filtered_images, frames
 from radiogen.branches.radiomics.plan import Plan
 from radiogen.branches.radiomics.quiet import contained
+from radiogen.branches.radiomics.regions import measured_regions, region_order
 from radiogen.cohort.case import CaseImages
-from radiogen.cohort.masks import region_masks
 from radiogen.cohort.nifti import Grid
 from radiogen.types import LabelVolume
 
@@ -50,10 +50,10 @@ def extract_case(case: CaseImages, labels: LabelVolume, plan: Plan) -> CaseFeatu
     """
     found = CaseFeatures()
     masks = {}
-    for region, mask in region_masks(labels).items():
-        if region in plan.regions and mask.any():
+    for region, mask in measured_regions(case, labels, plan.regions).items():
+        if mask.any():
             masks[region] = mask
-        elif region in plan.regions:
+        else:
             found.notes.append(f"{region}: the mask has no such voxel")
     done: set[str] = set()
     with contained() as remarks:
@@ -175,9 +175,9 @@ def in_table_order(names: list[str]) -> list[str]:
 
 
 def _rank(name: str) -> tuple[int, int, str]:
-    sequences, regions = ["", "t1n", "t1c", "t2w", "t2f"], ["wt", "tc", "et"]
+    sequences = ["", "t1n", "t1c", "t2w", "t2f"]
     first, _, rest = name.partition("_")
     if first not in sequences:
-        return 0, regions.index(first), rest
+        return 0, region_order(first), rest
     region, _, stem = rest.partition("_")
-    return sequences.index(first), regions.index(region), stem
+    return sequences.index(first), region_order(region), stem
