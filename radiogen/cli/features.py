@@ -18,8 +18,24 @@ from radiogen.cli.common import (
     reports_errors,
     start_logging,
 )
+from radiogen.errors import InputError
 
 Cohort = Annotated[Path, typer.Argument(help="The cohort table (made by `radiogen cohort` or `radiogen segment`).")]
+CohortOrPairs = Annotated[
+    Path | None,
+    typer.Argument(help="The cohort table, or a table of pairs (CSV with the columns Image,Mask)."),
+]
+Images = Annotated[
+    Path | None, typer.Option("--images", help="An image, or a folder of images; with --masks, instead of a cohort.")
+]
+Masks = Annotated[Path | None, typer.Option("--masks", help="Its mask, or a folder of masks with the same file names.")]
+Pairs = Annotated[
+    Path | None,
+    typer.Option("--pairs", help="CSV with the columns Image,Mask (and Label, ID), as PyRadiomics' batch mode reads."),
+]
+Label = Annotated[
+    int | None, typer.Option("--label", min=1, help="Value of the masks that marks the region; only for pairs.")
+]
 Params = Annotated[
     Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, used unchanged instead of our settings.")
 ]
@@ -32,9 +48,11 @@ def register(app: typer.Typer) -> None:
         epilog="Example: radiogen features radiomics cohort.csv -o study --jobs 2",
         no_args_is_help=True,
     )
-    group.command("radiomics", epilog="Example: radiogen features radiomics cohort.csv -o study --jobs 2")(
-        reports_errors(radiomics)
-    )
+    group.command(
+        "radiomics",
+        epilog="Examples: radiogen features radiomics cohort.csv -o study --jobs 2 | "
+        "radiogen features radiomics --images t1.nii.gz --masks tumour.nii.gz -o out",
+    )(reports_errors(radiomics))
     group.command("clinical", epilog="Example: radiogen features clinical cohort.csv -o study")(
         reports_errors(clinical)
     )
@@ -42,8 +60,12 @@ def register(app: typer.Typer) -> None:
 
 
 def radiomics(
-    cohort: Cohort,
     output: Output,
+    cohort: CohortOrPairs = None,
+    images: Images = None,
+    masks: Masks = None,
+    pairs: Pairs = None,
+    label: Label = None,
     params: Params = None,
     config: Config = None,
     jobs: Jobs = 1,
@@ -51,11 +73,50 @@ def radiomics(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """PyRadiomics features of every sequence (t1n t1c t2w t2f) in every region (wt tc et).
+    """PyRadiomics features of a cohort's sequences (t1n t1c t2w t2f) and tumour regions (wt tc et), or of any image and mask.
 
-    Writes features/radiomics.parquet and .csv, a dictionary of the columns, and failed.csv where cases failed.
+    Writes features/radiomics.parquet and .csv, a dictionary of the columns, and failed.csv where cases failed. Image and mask pairs come from
+    --images and --masks or from a CSV; their columns have PyRadiomics' own names, and pairs.csv has the CSV's columns beside the features.
     """
+    sources = [cohort is not None, pairs is not None, images is not None or masks is not None]
+    if sum(sources) != 1 or (images is None) != (masks is None):
+        raise InputError("Give one of: a cohort table, --pairs CSV, or --images with --masks.")
+    from radiogen.pipeline.radiomics_pairs import is_pairs_table
+
+    table = pairs or (cohort if cohort is not None and is_pairs_table(cohort) else None)
+    if table is not None or images is not None:
+        _pairs(table, images, masks, output, config, {"params": params}, label, jobs, dask, quiet, verbose)
+        return
+    if label is not None or cohort is None:
+        raise InputError("--label is for image and mask pairs; a cohort's regions come from its mask's labels.")
     _features("radiomics", cohort, output, config, {"params": params}, jobs, dask, quiet, verbose)
+
+
+def _pairs(
+    table: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    output: Path,
+    config: Path | None,
+    overrides: dict[str, Any],
+    label: int | None,
+    jobs: int,
+    dask: str | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.config.features import RadiomicsSettings
+    from radiogen.pipeline.radiomics_pairs import find_pairs, read_pairs, run_pairs
+
+    settings = RadiomicsSettings.read(config, **overrides)
+    if table is not None:
+        pairs = read_pairs(table)
+    elif images is not None and masks is not None:
+        pairs = find_pairs(images, masks)
+    features, failures = run_pairs(pairs, output, settings, label=label, jobs=jobs, dask=dask, progress=progress)
+    typer.echo(f"{len(features)} pairs, {features.shape[1]} columns: {output / 'features' / 'radiomics'}.csv")
+    fail_if_incomplete(len(failures), output / "failed.csv")
 
 
 def clinical(

@@ -10,6 +10,7 @@ import pandas as pd
 from radiogen.branches.base import Extraction, FeatureBranch
 from radiogen.branches.names import BRANCHES
 from radiogen.branches.radiomics import RadiomicsBranch, data_dictionary
+from radiogen.branches.radiomics.dictionary import discretisation_by_image_type
 from radiogen.branches.radiomics.plan import make_plan
 from radiogen.config.base import StageSettings
 from radiogen.resources import cache_folder
@@ -66,11 +67,12 @@ def run_features(
             return features, []
     extraction = worker.extract(cohort, dask=dask)
     write_table(outputs[0], extraction.features)
+    facts = {}
     if isinstance(worker, RadiomicsBranch):
-        write_csv(
-            outputs[2], data_dictionary(extraction.features.columns.tolist(), make_plan(worker.settings)), index=False
-        )
-    provenance.record(outputs, n_failed=len(extraction.failures), notes=_sorted_notes(extraction))
+        plan = make_plan(worker.settings)
+        write_csv(outputs[2], data_dictionary(extraction.features.columns.tolist(), plan), index=False)
+        facts["discretisation"] = discretisation_by_image_type(plan)
+    provenance.record(outputs, n_failed=len(extraction.failures), notes=_sorted_notes(extraction), **facts)
     write_failures(failed_csv, extraction.failures, stages=[stage])
     _log_outcome(branch, extraction, outputs[0])
     return extraction.features, extraction.failures

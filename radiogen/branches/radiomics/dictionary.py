@@ -48,6 +48,11 @@ def data_dictionary(columns: list[str], plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def discretisation_by_image_type(plan: Plan) -> dict[str, str]:
+    """Return how intensities are cut into bins for texture, per image type of a plan, for sidecars."""
+    return {name: _discretisation("glcm", "", {**plan.setting, **own}) for name, own in plan.image_types.items()}
+
+
 def _row(column: str, plan: Plan) -> dict[str, str]:
     match = _COLUMN.fullmatch(column)
     sequence, region, rest = match.groups("") if match is not None else ("", "", column)
