@@ -17,6 +17,8 @@ from radiogen.errors import GeometryError, ImageError
 from radiogen.run.atomic import writing
 from radiogen.types import Affine, LabelVolume, Volume
 
+_LEAST_VOLUME, _LEAST_MM, _MOST_MM, _MOST_VOXELS = 0.25, 0.05, 5000.0, 2.0**31
+
 AFFINE_TOLERANCE_MM = 1e-3
 """How far apart two grids may put the same voxel corner and still be one grid: rounding of headers, nothing more."""
 
@@ -217,20 +219,32 @@ def _open(path: str | Path) -> tuple[nib.Nifti1Image, Grid]:
             f"{_name(path)} has shape {tuple(image.shape)}; one 3-D volume is accepted.",
             hint="Split a time series or colour image first.",
         )
-    affine = np.asarray(image.affine, dtype=float)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ImageError(
-            f"{_name(path)} has a header that gives no voxel size or direction (singular affine).",
-            hint="Convert it from DICOM again.",
-        )
-    return image, Grid((shape[0], shape[1], shape[2]), affine)
+    grid = Grid((shape[0], shape[1], shape[2]), np.asarray(image.affine, dtype=float))
+    problem = _implausible(grid)
+    if problem:
+        raise ImageError(f"{_name(path)} has a header {problem}.", hint="Convert it from DICOM again.")
+    return image, grid
+
+
+def _implausible(grid: Grid) -> str:
+    """Return what no scan of a head can have; damaged headers do."""
+    axes = grid.affine[:3, :3]
+    sizes_mm = np.linalg.norm(axes, axis=0)
+    # Shear of a tilted gantry stays well above this volume of three unit vectors; three axes in one plane have none.
+    if not np.isfinite(grid.affine).all() or not sizes_mm.all() or abs(np.linalg.det(axes / sizes_mm)) < _LEAST_VOLUME:
+        return "that gives no voxel size or direction (singular affine)"
+    extents_mm = sizes_mm * grid.shape
+    if extents_mm.max() > _MOST_MM or extents_mm.min() < _LEAST_MM or np.prod(grid.shape, dtype=float) > _MOST_VOXELS:
+        voxels = " x ".join(map(str, grid.shape))
+        return f"with {voxels} voxels of {' x '.join(f'{size:g}' for size in sizes_mm)} mm, which is not the size of a head"
+    return ""
 
 
 def _read(path: str | Path) -> tuple[np.ndarray, Grid]:
     image, grid = _open(path)
     try:
         data = np.asanyarray(image.dataobj)
-    except (ImageDataError, OSError, EOFError, zlib.error, ValueError) as error:
+    except (ImageDataError, OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
         raise ImageError(
             f"{_name(path)} is damaged or cut short: {_one_line(error)}", hint="Export or download the file again."
         ) from error

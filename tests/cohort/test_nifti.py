@@ -285,3 +285,25 @@ def test_written_bytes_do_not_depend_on_time_or_name(tmp_path):
     write_labels(tmp_path / "a" / "mask.nii.gz", labels, grid)
     write_labels(tmp_path / "b" / "mask.nii.gz", labels, grid)
     assert (tmp_path / "a" / "mask.nii.gz").read_bytes() == (tmp_path / "b" / "mask.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"srow_x": [6.0, 2.3e15, 0.0, 0.0]}, "no voxel size or direction"),
+        ({"srow_y": [0.0, 1e-30, 0.0, 0.0]}, "not the size of a head"),
+        ({"srow_z": [0.0, 0.0, 4000.0, 0.0]}, "not the size of a head"),
+        ({"vox_offset": 1e30}, "damaged or cut short"),
+        ({"dim": [3, 31777, 39, 12065, 1, 1, 1, 1]}, "not the size of a head"),
+    ],
+    ids=["sheared flat", "no width", "20 m", "voxels beyond the file", "terabytes"],
+)
+def test_damaged_header_is_refused_in_one_line(tmp_path, row, said):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(ras_volume(), RAS_AFFINE), path)
+    header = np.frombuffer(path.read_bytes()[:348], dtype=nib.Nifti1Header.template_dtype).copy()
+    for name, value in row.items():
+        header[name] = value
+    path.write_bytes(header.tobytes() + path.read_bytes()[348:])
+    with pytest.raises(ImageError, match=said):
+        read_image(path)
