@@ -11,14 +11,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import radiomics
+import radiomics.imageoperations
 import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 from radiomics.glcm import RadiomicsGLCM
 
+from radiogen.branches.radiomics.binned import bin_region
 from radiogen.branches.radiomics.branch import case_features
+from radiogen.branches.radiomics.classes import CLASSES as CLASSES_HERE
 from radiogen.branches.radiomics.extract import extract_case, feature_names, in_table_order
+from radiogen.branches.radiomics.filters import laplacian_of_gaussian
 from radiogen.branches.radiomics.glcm import FactoredGLCM
-from radiogen.branches.radiomics.images import lps, to_sitk, zscore
+from radiogen.branches.radiomics.images import Box, lps, to_sitk, zscore
 from radiogen.branches.radiomics.plan import make_plan
 from radiogen.branches.radiomics.quiet import contained
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
@@ -107,16 +115,70 @@ def test_resegmented_shape_depends_on_the_sequence_and_says_so() -> None:
     assert "t1c_et_original_shape_VoxelVolume" in feature_names(plan)
 
 
-@pytest.mark.parametrize(("width", "symmetrical"), [(2.0, True), (25.0, True), (25.0, False)])
-def test_maximal_correlation_coefficient_is_that_of_pyradiomics(width: float, symmetrical: bool) -> None:
-    data, mask = (sitk.GetImageFromArray(array) for array in (image(3), (labels() > 0).astype(np.uint8)))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"binWidth": 2.0},
+        {"binWidth": 25.0},
+        {"binWidth": 400.0},
+        {"binCount": 8},
+        {"binWidth": 25.0, "symmetricalGLCM": False},
+        {"binWidth": 25.0, "weightingNorm": "manhattan", "voxelArrayShift": 1000, "gldm_a": 1},
+        {"binWidth": 25.0, "distances": [1, 3]},
+        {"binWidth": 25.0, "force2D": True, "force2Ddimension": 1},
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(CLASSES_HERE))
+def test_every_class_gives_the_values_of_pyradiomics(kind: str, settings: dict[str, Any]) -> None:
+    data, mask = image(3) / 3, labels() > 0
     with contained():
-        values = [
-            kind(data, mask, binWidth=width, symmetricalGLCM=symmetrical).execute()["MCC"]
-            for kind in (RadiomicsGLCM, FactoredGLCM)
-        ]
-    assert 0.1 < float(values[0]) < 1
-    assert values[1] == pytest.approx(values[0], rel=1e-6)
+        pair = [sitk.GetImageFromArray(array) for array in (data, mask.astype(np.uint8))]
+        expected = radiomics.getFeatureClasses()[kind](*pair, label=1, **settings).execute()
+        found = CLASSES_HERE[kind](bin_region(data, mask, (1.0, 1.0, 1.0), settings), **settings).execute()
+    assert list(found) == list(expected)
+    assert {name: float(found[name]) for name in found} == pytest.approx(
+        {name: float(np.real(expected[name])) for name in expected}, rel=1e-8
+    )
+
+
+@settings_of_hypothesis(deadline=None, max_examples=60)
+@given(
+    levels=arrays(np.int8, (3, 4, 4), elements=st.integers(0, 6)),
+    mask=arrays(np.bool_, (3, 4, 4)),
+    symmetrical=st.booleans(),
+)
+def test_co_occurrence_features_of_any_small_region(levels: np.ndarray, mask: np.ndarray, symmetrical: bool) -> None:
+    """What is left to chance here: single voxels, single levels, levels and directions without neighbours."""
+    mask = mask.copy()
+    mask[0, 0, :2] = True
+    settings = {"binWidth": 1.0, "symmetricalGLCM": symmetrical}
+    data = levels.astype(np.float64)
+    with contained():
+        pair = [sitk.GetImageFromArray(array) for array in (data, mask.astype(np.uint8))]
+        expected = RadiomicsGLCM(*pair, **settings).execute()
+        found = FactoredGLCM(bin_region(data, mask, (1.0, 1.0, 1.0), settings), **settings).execute()
+    # Both are roots of differences that are zero but for rounding where i and j are independent.
+    tolerance = dict.fromkeys(expected, 1e-9) | {"MCC": 1e-6, "Imc2": 1e-6}
+    for name in expected:
+        assert float(found[name]) == pytest.approx(
+            float(np.real(expected[name])), rel=1e-7, abs=tolerance[name], nan_ok=True
+        ), name
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.3, 4.0)])
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_laplacian_of_gaussian_is_that_of_the_whole_volume_to_the_last_bit(
+    spacing: tuple[float, ...], kind: type[np.generic]
+) -> None:
+    data = np.zeros((22, 40, 36), dtype=kind)
+    data[6:19, 3:33, 8:31] = np.random.default_rng(0).normal(400, 150, (13, 30, 23))
+    volume = sitk.GetImageFromArray(data)
+    volume.SetSpacing(spacing)
+    inner = Box((12, 8, 9), (24, 19, 15))
+    with contained():
+        found = laplacian_of_gaussian(volume, inner, 2.0)
+        ((expected, _, _),) = radiomics.imageoperations.getLoGImage(volume, None, sigma=[2.0])
+    np.testing.assert_array_equal(found, sitk.GetArrayViewFromImage(expected)[inner.slices[::-1]])
 
 
 def test_a_single_grey_level_follows_pyradiomics_conventions() -> None:

@@ -24,7 +24,7 @@ from radiogen.run.quarantine import Failure
 
 STAGE = "features-radiomics"
 
-_ALGORITHM = 1
+_ALGORITHM = 2
 """Raised when this package computes a feature in another way, so that cached values are made again."""
 _PACKAGES = ("pyradiomics-bhklab", "SimpleITK", "PyWavelets", "numpy")
 

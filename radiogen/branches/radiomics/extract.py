@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
-from radiomics import getFeatureClasses, imageoperations
+from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
-from radiogen.branches.radiomics.glcm import FactoredGLCM
-from radiogen.branches.radiomics.images import Frame, crop, filtered_images, frames
+from radiogen.branches.radiomics.binned import Binned, bin_region
+from radiogen.branches.radiomics.classes import CLASSES
+from radiogen.branches.radiomics.filters import filtered_images
+from radiogen.branches.radiomics.images import Frame, crop, frames
 from radiogen.branches.radiomics.plan import Plan
 from radiogen.branches.radiomics.quiet import contained
 from radiogen.branches.radiomics.regions import measured_regions, region_order
 from radiogen.cohort.case import CaseImages
 from radiogen.cohort.nifti import Grid
 from radiogen.types import LabelVolume
-
-_CLASSES = {**getFeatureClasses(), "glcm": FactoredGLCM}
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,12 @@ def _measure(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures, done:
         return
     for image, name, settings in filtered_images(frame, plan):
         for region, usable in regions.items():
-            cropped, mask = imageoperations.cropToTumorMask(image, usable.mask, usable.box)
-            _add(found, f"{sequence}_{region}", _textures(cropped, mask, name, settings, plan, found.notes))
+            try:
+                binned = bin_region(image[usable.slices], usable.inside, frame.image.GetSpacing(), settings)
+            except ValueError as error:  # numpy: the range of intensities is too small to be cut into bins
+                found.notes.append(f"{sequence} {region}: {name}: {error}")
+                continue
+            _add(found, f"{sequence}_{region}", _textures(binned, name, settings, plan))
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class _Region:
     whole_mask: sitk.Image  # before the optional selection by intensity
     mask: sitk.Image
     box: np.ndarray  # PyRadiomics' bounding box: first and last index per axis, alternating
+    slices: tuple[slice, ...]  # the same, for arrays with axes (k, j, i)
+    inside: np.ndarray  # the mask in its box
 
 
 def _usable(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures) -> dict[str, _Region]:
@@ -105,7 +111,9 @@ def _usable(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures) -> dic
         except ValueError as error:
             found.notes.append(f"{sequence} {region}: {error}")
             continue
-        regions[region] = _Region(image, mask, selected, box)
+        slices = tuple(slice(int(first), int(last) + 1) for first, last in box.reshape(3, 2)[::-1])
+        inside = np.ascontiguousarray(sitk.GetArrayViewFromImage(selected)[slices] == 1)
+        regions[region] = _Region(image, mask, selected, box, slices, inside)
     return regions
 
 
@@ -116,21 +124,16 @@ def _shape(region: _Region, plan: Plan) -> Mapping[str, Any]:
     return extractor.computeShape(region.image, mask, region.box, **plan.setting)
 
 
-def _textures(
-    image: sitk.Image, mask: sitk.Image, name: str, settings: Mapping[str, Any], plan: Plan, notes: list[str]
-) -> dict[str, Any]:
+def _textures(binned: Binned, name: str, settings: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
     values = {}
     for class_name, wanted in plan.feature_classes.items():
         if class_name.startswith("shape"):
             continue
-        try:
-            features = _CLASSES[class_name](image, mask, **settings)
-            for feature in wanted:
-                features.enableFeatureByName(feature)
-            for feature, value in features.execute().items():
-                values[f"{name}_{class_name}_{feature}"] = value
-        except ValueError as error:  # numpy: the range of intensities is too small to be cut into bins
-            notes.append(f"{name} {class_name}: {error}")
+        features = CLASSES[class_name](binned, **settings)
+        for feature in wanted:
+            features.enableFeatureByName(feature)
+        for feature, value in features.execute().items():
+            values[f"{name}_{class_name}_{feature}"] = value
     return values
 
 

@@ -1,14 +1,11 @@
-"""Canonical arrays -> SimpleITK images, cropped as far as a filter's reach allows."""
+"""Canonical arrays -> SimpleITK images in boxes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pywt
 import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
 from radiomics import imageoperations
 from radiomics.featureextractor import RadiomicsFeatureExtractor
@@ -16,10 +13,6 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 from radiogen.branches.radiomics.plan import Plan
 from radiogen.cohort.nifti import Grid
 from radiogen.types import Mask, Volume
-
-LOG_REACH_SIGMA = 16
-"""How many sigma around a region the recursive Gaussian has to see. It has no end, but decays: on a real case the largest difference to the filtered
-whole volume, as a part of the region's range, was 7e-4 with 4 sigma, 8e-7 with 8, 3e-8 with 12 and 7e-9 (float32 rounding) with 16."""
 
 
 @dataclass(frozen=True)
@@ -167,63 +160,3 @@ def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refu
     inner = Box.around(lps(np.logical_or.reduce(list(masks.values()))))
     parts = {region: crop(to_sitk(mask.astype(np.uint8), grid), inner) for region, mask in masks.items()}
     yield Frame(image, inner, parts)
-
-
-def filtered_images(frame: Frame, plan: Plan) -> Iterator[tuple[sitk.Image, str, dict[str, Any]]]:
-    """Yield every image type of a frame, cropped to its masks: image, PyRadiomics' name for it, settings.
-
-    Each filter is applied once, to the masks' box with the filter's reach around it, and serves all regions.
-    """
-    whole = Box.of(frame.image)
-    for image_type, settings in _passes(plan):
-        reach = filter_reach(image_type, settings, frame.image.GetSpacing())
-        seen = whole if reach is None else frame.inner.grown(reach, whole, periodic=image_type == "Wavelet")
-        part = frame.image if seen == whole else crop(frame.image, seen)
-        inner = frame.inner.seen_from(seen)
-        make = getattr(imageoperations, f"get{image_type}Image")
-        for filtered, name, used in make(part, _union(frame, inner, part), **settings):
-            yield crop(filtered, inner), name, used
-
-
-def _passes(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    for image_type, own in plan.image_types.items():
-        settings = {**plan.setting, **own}
-        if image_type == "LoG":  # a small sigma needs a small surrounding
-            yield from (("LoG", {**settings, "sigma": [sigma]}) for sigma in settings.get("sigma", []))
-        else:
-            yield image_type, settings
-
-
-def _union(frame: Frame, inner: Box, part: sitk.Image) -> sitk.Image:
-    # Only the local-binary-pattern filters look at the mask.
-    union = np.zeros(part.GetSize()[::-1], dtype=np.uint8)
-    inside = union[inner.slices[::-1]]
-    for mask in frame.masks.values():
-        inside |= sitk.GetArrayViewFromImage(mask).astype(np.uint8)
-    image = sitk.GetImageFromArray(union)
-    image.CopyInformation(part)
-    return image
-
-
-def filter_reach(
-    image_type: str, settings: Mapping[str, Any], spacing_mm: tuple[float, ...]
-) -> tuple[int, int, int] | None:
-    """Return how many voxels around a region change its filtered values, per axis; None where the whole image does.
-
-    Example:
-        >>> filter_reach("LoG", {"sigma": [1.0, 2.0]}, (1.0, 1.0, 4.0))
-        (32, 32, 8)
-    """
-    if image_type == "Original":
-        return 0, 0, 0
-    if image_type == "Gradient":
-        return 2, 2, 2
-    if image_type == "LoG":
-        reach_mm = LOG_REACH_SIGMA * max(settings.get("sigma", []), default=0.0)
-        i, j, k = (math.ceil(reach_mm / size) for size in spacing_mm)
-        return i, j, k
-    if image_type == "Wavelet":
-        length = pywt.Wavelet(settings.get("wavelet", "coif1")).dec_len
-        reach = length * (settings.get("start_level", 0) + settings.get("level", 1))
-        return reach, reach, reach
-    return None  # the others scale by the largest value of the whole image
