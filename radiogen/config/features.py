@@ -57,7 +57,8 @@ class RadiomicsSettings(StageSettings):
     """(*) Feature classes, each with the features wanted; an empty list means all that are not deprecated."""
 
     setting: dict[str, Any] = Field(default={"binCount": 32})
-    """(*) Settings for all image types."""
+    """(*) Settings for all image types. `binWidth` instead of `binCount` cuts intensities into bins of a fixed width; the data dictionary beside the
+    table says which it was, and that fixed widths depart from the standard."""
 
     normalisation: Literal["zscore", "none"] = "zscore"
     """(*) `zscore`: subtract the mean and divide by the standard deviation of the non-zero voxels of each sequence. With a parameter file: `none`,

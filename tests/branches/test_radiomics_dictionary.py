@@ -37,6 +37,8 @@ def test_settings_that_depart_from_the_standard_are_said() -> None:
     ]
     assert "weighted by distance (weightingNorm euclidean)" in several
     assert "not symmetrical" in several
+    far = words(texture, setting={"binCount": 8, "distances": [1, 3]})["conformity"]
+    assert far == "deviates: several distances are taken together (distances [1, 3])"
     assert (
         words(texture, setting={"binCount": 8, "weightingNorm": "no_weighting"})["ibsi_aggregation"]
         == "3D, merged (IAZD)"

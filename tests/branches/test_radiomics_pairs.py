@@ -122,6 +122,20 @@ def test_label_and_correct_mask_are_read_from_a_parameter_file(tmp_path: Path) -
         plan(tmp_path / "none.yaml")
 
 
+def test_every_section_of_a_parameter_file_is_taken(tmp_path: Path, pair: Pair) -> None:
+    params = tmp_path / "Params.yaml"
+    params.write_text(
+        "setting: {binWidth: 25, label: 1, correctMask: false, geometryTolerance: 0.0001, additionalInfo: true, label_channel: 0}\n"
+        "imageType: {Original: {}, LoG: {sigma: [2.0], binCount: 8}}\n"
+        "featureClass: {shape: , firstorder: [Mean, Entropy], glcm: [Contrast]}\n"
+        "voxelSetting: {kernelRadius: 2}\n"
+    )
+    assert_equal_to_stock(pair, params, 14 + 3 * 2)
+    as_json = tmp_path / "Params.json"
+    as_json.write_text('{"setting": {"binWidth": 25}, "imageType": {"Original": {}}, "featureClass": {"ngtdm": null}}')
+    assert_equal_to_stock(pair, as_json, 5)
+
+
 def test_grids_that_differ_are_refused_with_numbers_or_resampled_as_pyradiomics_does(
     tmp_path: Path, pair: Pair
 ) -> None:

@@ -54,6 +54,7 @@ def test_radiomics_writes_the_table_its_dictionary_and_its_sidecar(
     sidecar = json.loads(sidecar_path(study / "features" / "radiomics.parquet").read_text())
     assert sidecar["notes"] == {"b": ["t2w: the case has no such sequence"]}
     assert sidecar["settings"]["normalisation"] == "zscore"
+    assert sidecar["discretisation"] == {"Original": "32 bins between the region's minimum and maximum"}
     assert str(tmp_path) not in json.dumps(sidecar)
     assert not (study / "failed.csv").exists()
 

@@ -22,6 +22,7 @@ _TABLE = Path(__file__).with_name("ibsi.csv")
 _DISCRETISED_FIRST_ORDER = ("Entropy", "Uniformity")
 _SHIFTED = ("Energy", "RootMeanSquared")
 _DIRECTIONAL = ("glcm", "glrlm")
+_NEIGHBOURS = ("glcm", "gldm", "ngtdm")
 _TEXTURE = (*_DIRECTIONAL, "glszm", "gldm", "ngtdm")
 
 
@@ -144,6 +145,8 @@ def _deviations_by_setting(feature_class: str, feature: str, setting: Mapping[st
         found.append(f"{setting['voxelArrayShift']} is added to every intensity (voxelArrayShift)")
     if feature_class in _DIRECTIONAL and setting.get("weightingNorm") not in (None, "no_weighting"):
         found.append(f"directions are weighted by distance (weightingNorm {setting['weightingNorm']})")
+    if feature_class in _NEIGHBOURS and len(setting.get("distances") or ()) > 1:
+        found.append(f"several distances are taken together (distances {setting['distances']})")
     if feature_class == "glcm" and setting.get("symmetricalGLCM") is False:
         found.append("the matrix is not symmetrical (symmetricalGLCM)")
     return found

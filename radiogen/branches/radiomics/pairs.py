@@ -88,7 +88,8 @@ def pair_plan(settings: RadiomicsSettings) -> PairPlan:
 def pair_features(case: str, pair: Pair, *, plan: PairPlan, cache_folder: Path | None) -> CaseFeatures:
     """Return the features of one pair under PyRadiomics' own names, from the cache where the same content was measured before.
 
-    The voxels are measured in the order in which the file stores them, as PyRadiomics does.
+    The voxels are measured in the order in which the file stores them, as PyRadiomics does; intensities are held as float32, exact for whole numbers
+    up to 2**24.
 
     Raises:
         ImageError: a file is missing, unreadable, not one 3-D volume, holds NaN, or the mask lacks the label.
