@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,26 @@ import numpy as np
 import pandas as pd
 
 from radiogen.branches.base import Extraction, FeatureBranch
-from radiogen.branches.radiomics.extract import CaseFeatures, extract_case, feature_names, in_table_order
+from radiogen.branches.radiomics.cache import ALGORITHM, PieceCache
+from radiogen.branches.radiomics.extract import (
+    CaseFeatures,
+    Piece,
+    extract_pieces,
+    feature_names,
+    in_table_order,
+    merged,
+    pieces_of,
+)
 from radiogen.branches.radiomics.plan import Plan, make_plan
+from radiogen.branches.radiomics.shares import shares, unmeasured
 from radiogen.cohort.case import read_case, read_case_mask
 from radiogen.cohort.table import present_sequences
 from radiogen.config.features import RadiomicsSettings
-from radiogen.run.atomic import write_json
 from radiogen.run.executor import run_cases
-from radiogen.run.provenance import content_hash, hash_inputs
+from radiogen.run.provenance import hash_inputs
 from radiogen.run.quarantine import Failure
 
 STAGE = "features-radiomics"
-
-_ALGORITHM = 2
-"""Raised when this package computes a feature in another way, so that cached values are made again."""
-_PACKAGES = ("pyradiomics-bhklab", "SimpleITK", "PyWavelets", "numpy")
 
 
 class RadiomicsBranch(FeatureBranch):
@@ -61,24 +65,52 @@ class RadiomicsBranch(FeatureBranch):
             ConfigError: the settings are not accepted by PyRadiomics.
         """
         rows = {str(case): row for case, row in table.iterrows()}
-        work = partial(case_features, plan=make_plan(self.settings), cache_folder=self.cache_folder)
-        results, failures = run_cases(work, rows, stage=STAGE, jobs=self.jobs, dask=dask, progress=self.progress)
+        results, failures = self._measured(rows, make_plan(self.settings), dask)
         columns = in_table_order(sorted({name for result in results.values() for name in result.values}))
         values = np.array([[result.values.get(name, np.nan) for name in columns] for result in results.values()])
         index = pd.Index(list(results), name="case", dtype=object)
         features = pd.DataFrame(values.reshape(len(index), len(columns)), index=index, columns=columns, dtype=float)
         return Extraction(features, failures, {case: found.notes for case, found in results.items() if found.notes})
 
+    def _measured(
+        self, rows: Mapping[str, pd.Series], plan: Plan, dask: str | None
+    ) -> tuple[dict[str, CaseFeatures], list[Failure]]:
+        # One share per case where the cases alone keep all workers busy.
+        items = {
+            (case, number): (row, share)
+            for case, row in rows.items()
+            for number, share in enumerate(shares(plan, present_sequences(row), cases=len(rows), jobs=self.jobs))
+        }
+        split = len(items) > len(rows)
+        keys = {f"{case} part {number + 1}" if split else case: (case, number) for case, number in items}
+        work = partial(_share_features, cache_folder=self.cache_folder)
+        options: dict[str, Any] = {"stage": STAGE, "jobs": self.jobs, "dask": dask, "progress": self.progress}
+        done, failures = run_cases(work, {name: items[key] for name, key in keys.items()}, **options)
+        if not split:
+            return done, failures
+        by_case: dict[str, list[CaseFeatures]] = {}
+        for name, (case, _) in keys.items():
+            by_case.setdefault(case, []).extend([done[name]] if name in done else [])
+        failing = {keys[failure.case][0] for failure in failures}
+        results = {
+            case: merged(parts, absent_sequences(rows[case], plan))
+            for case, parts in by_case.items()
+            if case not in failing
+        }
+        # A failure says the same whatever was cut: the whole case is tried, and fails as a whole.
+        again, failures = run_cases(work, {case: (rows[case], plan) for case in rows if case in failing}, **options)
+        results.update(again)
+        return {case: results[case] for case in rows if case in results}, failures
+
     def provenance_settings(self) -> dict[str, Any]:
         """Return the whole plan: a parameter file counts by its content, not by its path."""
-        return {**make_plan(self.settings).as_dict(), "algorithm": _ALGORITHM}
+        return {**make_plan(self.settings).as_dict(), "algorithm": ALGORITHM}
 
     def provenance_inputs(self, table: pd.DataFrame) -> dict[str, str]:
         """Return the hash of every image and mask the features depend on."""
+        plan = make_plan(self.settings)
         return {
-            f"{case}/{role}": sha256
-            for case, row in table.iterrows()
-            for role, sha256 in _inputs(row, self.settings.sequences).items()
+            f"{case}/{role}": sha256 for case, row in table.iterrows() for role, sha256 in _inputs(row, plan).items()
         }
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -111,49 +143,45 @@ def extract_cohort(
 
 
 def case_features(case: str, row: pd.Series, *, plan: Plan, cache_folder: Path | None) -> CaseFeatures:
-    """Return the features of one cohort row, from the cache where the same content was measured before.
+    """Return the features of one cohort row; what was measured before, of the same content, comes from the cache.
 
     Raises:
         ImageError: the case has no sequence or no mask, or files are unusable.
         GeometryError: its files do not share their voxels.
     """
-    entry = None if cache_folder is None else Path(cache_folder) / f"{_cache_key(row, plan)}.json"
-    known = _read_entry(entry)
-    if known is not None:
-        return known
-    wanted = row.drop([name for name in present_sequences(row) if name not in plan.sequences])
-    images = read_case(wanted)
-    found = extract_case(images, read_case_mask(row, images.grid), plan)
-    if entry is not None:
-        write_json(entry, {"values": found.values, "notes": found.notes})
-    return found
-
-
-def _cache_key(row: pd.Series, plan: Plan) -> str:
-    versions = {name: version(name) for name in _PACKAGES}
     scheme = row.get("mask_labels")
-    return content_hash(
-        {
-            "algorithm": _ALGORITHM,
-            "plan": plan.as_dict(),
-            "inputs": _inputs(row, plan.sequences),
-            "scheme": scheme,
-            "versions": versions,
-        }
-    )
+    cache = PieceCache(cache_folder, _inputs(row, plan), scheme if isinstance(scheme, str) else "")
+    present = present_sequences(row)
+    pieces = {piece: cache.read(piece, plan) for piece in pieces_of(plan, present)}
+    for part in unmeasured(plan, pieces):
+        for piece, found in _read_and_extract(row, part).items():
+            cache.write(piece, plan, found)
+            pieces[piece] = found
+    return merged((known for known in pieces.values() if known is not None), absent_sequences(row, plan))
 
 
-def _inputs(row: pd.Series, sequences: tuple[str, ...]) -> dict[str, str]:
-    images = {name: path for name, path in present_sequences(row).items() if name in sequences}
-    return hash_inputs({**images, "mask": row.get("mask")})
+def absent_sequences(row: pd.Series, plan: Plan) -> list[str]:
+    """Return the sequences that a plan asks for and a cohort row lacks."""
+    present = present_sequences(row)
+    return [name for name in plan.sequences if name not in present]
 
 
-def _read_entry(entry: Path | None) -> CaseFeatures | None:
-    if entry is None or not entry.is_file():
-        return None
-    try:
-        stored = json.loads(entry.read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        return CaseFeatures(values, [str(note) for note in stored["notes"]])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # a damaged entry is made again
+def _share_features(case: str, item: tuple[pd.Series, Plan], *, cache_folder: Path | None) -> CaseFeatures:
+    row, plan = item
+    return case_features(case, row, plan=plan, cache_folder=cache_folder)
+
+
+def _read_and_extract(row: pd.Series, plan: Plan) -> dict[Piece, CaseFeatures]:
+    looked_at = _looked_at(row, plan)
+    images = read_case(row.drop([name for name in present_sequences(row) if name not in looked_at]))
+    return extract_pieces(images, read_case_mask(row, images.grid), plan)
+
+
+def _looked_at(row: pd.Series, plan: Plan) -> dict[str, str]:
+    # A ring stays inside the head, which all sequences show.
+    ring = any(name.startswith("ring") for name in plan.regions)
+    return {name: path for name, path in present_sequences(row).items() if ring or name in plan.sequences}
+
+
+def _inputs(row: pd.Series, plan: Plan) -> dict[str, str]:
+    return hash_inputs({**_looked_at(row, plan), "mask": row.get("mask")})

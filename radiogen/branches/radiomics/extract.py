@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
@@ -13,14 +13,18 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from radiogen.branches.radiomics.binned import Binned, bin_region
 from radiogen.branches.radiomics.classes import CLASSES
-from radiogen.branches.radiomics.filters import filtered_images
+from radiogen.branches.radiomics.filters import filtered_images, passes
 from radiogen.branches.radiomics.images import Frame, crop, frames
 from radiogen.branches.radiomics.plan import Plan
 from radiogen.branches.radiomics.quiet import contained
 from radiogen.branches.radiomics.regions import measured_regions, region_order
 from radiogen.cohort.case import CaseImages
 from radiogen.cohort.nifti import Grid
+from radiogen.errors import ImageError
 from radiogen.types import LabelVolume
+
+SHAPE = "shape"
+"""The source of features that depend on the mask alone."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,20 @@ class CaseFeatures:
     notes: list[str] = field(default_factory=list)
 
 
+class Piece(NamedTuple):
+    """What is measured, and cached, at once: one filter of one sequence in one region, or a region's shape.
+
+    Args:
+        sequence: blank for a shape that depends on the mask alone.
+        region: name of the region.
+        source: `shape`, or the pass: PyRadiomics' image type, for the Laplacian of Gaussian with its sigma.
+    """
+
+    sequence: str
+    region: str
+    source: str
+
+
 def extract_case(case: CaseImages, labels: LabelVolume, plan: Plan) -> CaseFeatures:
     """Compute the features of one case.
 
@@ -47,45 +65,114 @@ def extract_case(case: CaseImages, labels: LabelVolume, plan: Plan) -> CaseFeatu
         case: the sequences.
         labels: mask in radiogen's labels on the same voxels.
         plan: what is computed.
+
+    Raises:
+        ImageError: a sequence holds NaN or infinite voxels.
     """
-    found = CaseFeatures()
+    absent = [name for name in plan.sequences if name not in case.images]
+    return merged(extract_pieces(case, labels, plan).values(), absent)
+
+
+def merged(pieces: Iterable[CaseFeatures], absent: Iterable[str]) -> CaseFeatures:
+    """Return all pieces of a case as one, with a note for every sequence the case lacks; a note is kept once."""
+    notes = {f"{name}: the case has no such sequence": None for name in absent}
+    values: dict[str, float] = {}
+    for piece in pieces:
+        values.update(piece.values)
+        notes.update(dict.fromkeys(piece.notes))
+    return CaseFeatures(values, list(notes))
+
+
+def pieces_of(plan: Plan, present: Iterable[str]) -> list[Piece]:
+    """Return the pieces that a plan has on the sequences that are present."""
+    here = [name for name in plan.sequences if name in set(present)]
+    shape = [name for name in plan.feature_classes if name.startswith("shape")]
+    shaped = (here if plan.shape_per_sequence else [""] if here else []) if shape else []
+    textured = here if len(shape) < len(plan.feature_classes) else []
+    return [Piece(sequence, region, SHAPE) for sequence in shaped for region in plan.regions] + [
+        Piece(sequence, region, name) for sequence in textured for name, _, _ in passes(plan) for region in plan.regions
+    ]
+
+
+def extract_pieces(case: CaseImages, labels: LabelVolume, plan: Plan) -> dict[Piece, CaseFeatures]:
+    """Compute the features of one case, piece by piece; the values of a piece do not depend on what else the plan has.
+
+    Args:
+        case: the sequences; those that the plan does not name only say where the head is, for rings.
+        labels: mask in radiogen's labels on the same voxels.
+        plan: what is computed.
+
+    Raises:
+        ImageError: a sequence holds NaN or infinite voxels.
+    """
+    _check_finite(case, plan)
+    found = {piece: CaseFeatures() for piece in pieces_of(plan, case.images)}
     masks = {}
     for region, mask in measured_regions(case, labels, plan.regions).items():
         if mask.any():
             masks[region] = mask
         else:
-            found.notes.append(f"{region}: the mask has no such voxel")
-    done: set[str] = set()
+            _note(found, f"{region}: the mask has no such voxel", region=region)
     with contained() as remarks:
         for sequence in plan.sequences:
-            if sequence not in case.images:
-                found.notes.append(f"{sequence}: the case has no such sequence")
+            if sequence not in case.images or not masks:
                 continue
-            refused: list[str] = []
-            for frame in frames(case.images[sequence], case.grid, masks, plan, refused) if masks else ():
-                _measure(frame, sequence, plan, found, done)
-            found.notes.extend(f"{sequence} {reason}" for reason in refused)
-        found.notes.extend(remarks)
+            refused: dict[str, str] = {}
+            for frame in frames(case.images[sequence], case.grid, masks, plan, refused):
+                _measure(frame, sequence, plan, found, remarks)
+            for region, reason in refused.items():
+                _note(found, f"{sequence} {region}: {reason}", sequence=sequence, region=region)
     return found
 
 
-def _measure(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures, done: set[str]) -> None:
+def _check_finite(case: CaseImages, plan: Plan) -> None:
+    damaged = {name: ~np.isfinite(image) for name, image in case.images.items() if name in plan.sequences}
+    problems = [f"{name}: {int(voxels.sum())} voxel(s)" for name, voxels in damaged.items() if voxels.any()]
+    if problems:
+        raise ImageError(
+            "The case has NaN or infinite voxels:", problems=problems, hint="Write the images without them."
+        )
+
+
+def _note(
+    found: dict[Piece, CaseFeatures], note: str, *, region: str = "", sequence: str = "", source: str = ""
+) -> None:
+    # Every piece that the note is about keeps it, so that a cached piece brings it back.
+    for piece, features in found.items():
+        if region in ("", piece.region) and sequence in ("", piece.sequence) and source in ("", piece.source):
+            features.notes.append(note)
+
+
+def _measure(frame: Frame, sequence: str, plan: Plan, found: dict[Piece, CaseFeatures], remarks: list[str]) -> None:
     regions = _usable(frame, sequence, plan, found)
     for region, usable in regions.items():
-        prefix = f"{sequence}_{region}" if plan.shape_per_sequence else region
-        if prefix not in done:
-            done.add(prefix)
-            _add(found, prefix, _shape(usable, plan))
-    if not any(not name.startswith("shape") for name in plan.feature_classes):
+        piece = Piece(sequence if plan.shape_per_sequence else "", region, SHAPE)
+        if piece in found and not found[piece].values:
+            _add(found[piece], f"{sequence}_{region}" if plan.shape_per_sequence else region, _shape(usable, plan))
+    _pass_on(remarks, found, sequence, SHAPE, regions)
+    if all(name.startswith("shape") for name in plan.feature_classes):
         return
-    for image, name, settings in filtered_images(frame, plan):
-        for region, usable in regions.items():
-            try:
-                binned = bin_region(image[usable.slices], usable.inside, frame.image.GetSpacing(), settings)
-            except ValueError as error:  # numpy: the range of intensities is too small to be cut into bins
-                found.notes.append(f"{sequence} {region}: {name}: {error}")
-                continue
-            _add(found, f"{sequence}_{region}", _textures(binned, name, settings, plan))
+    for source, image_type, settings in passes(plan):
+        for image, name, used in filtered_images(frame, image_type, settings):
+            for region, usable in regions.items():
+                into = found[Piece(sequence, region, source)]
+                try:
+                    binned = bin_region(image[usable.slices], usable.inside, frame.image.GetSpacing(), used)
+                except ValueError as error:  # numpy: the range of intensities is too small to be cut into bins
+                    into.notes.append(f"{sequence} {region}: {name}: {error}")
+                    continue
+                _add(into, f"{sequence}_{region}", _textures(binned, name, used, plan))
+        _pass_on(remarks, found, sequence, source, regions)
+
+
+def _pass_on(
+    remarks: list[str], found: dict[Piece, CaseFeatures], sequence: str, source: str, regions: Iterable[str]
+) -> None:
+    for region in regions:
+        for piece in (Piece(sequence, region, source), Piece("", region, source)):
+            if piece in found:
+                found[piece].notes.extend(remarks)
+    remarks.clear()
 
 
 @dataclass(frozen=True)
@@ -98,7 +185,7 @@ class _Region:
     inside: np.ndarray  # the mask in its box
 
 
-def _usable(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures) -> dict[str, _Region]:
+def _usable(frame: Frame, sequence: str, plan: Plan, found: dict[Piece, CaseFeatures]) -> dict[str, _Region]:
     regions = {}
     image = crop(frame.image, frame.inner)
     for region, mask in frame.masks.items():
@@ -109,7 +196,8 @@ def _usable(frame: Frame, sequence: str, plan: Plan, found: CaseFeatures) -> dic
                 selected = imageoperations.resegmentMask(image, mask, **plan.setting)
                 box, _ = imageoperations.checkMask(image, selected, **plan.setting)
         except ValueError as error:
-            found.notes.append(f"{sequence} {region}: {error}")
+            for owner in (sequence, "") if Piece("", region, SHAPE) in found else (sequence,):
+                _note(found, f"{sequence} {region}: {error}", sequence=owner, region=region)
             continue
         slices = tuple(slice(int(first), int(last) + 1) for first, last in box.reshape(3, 2)[::-1])
         inside = np.ascontiguousarray(sitk.GetArrayViewFromImage(selected)[slices] == 1)

@@ -18,33 +18,47 @@ _FEWEST_VOXELS = 4
 """The recursive Gaussian filters no shorter line."""
 
 
-def filtered_images(frame: Frame, plan: Plan) -> Iterator[tuple[Shaped[np.ndarray, "k j i"], str, dict[str, Any]]]:
-    """Yield every image type of a frame in the masks' box: intensities with axes (k, j, i), PyRadiomics' name, settings.
+def filtered_images(
+    frame: Frame, image_type: str, settings: Mapping[str, Any]
+) -> Iterator[tuple[Shaped[np.ndarray, "k j i"], str, dict[str, Any]]]:
+    """Yield the images of one pass in the box of a frame's masks: intensities with axes (k, j, i), PyRadiomics' name, settings.
 
     The values are those of filtering the whole image, and do not depend on which regions the frame has.
+
+    Args:
+        frame: the image, and where its masks lie.
+        image_type: PyRadiomics' image type.
+        settings: PyRadiomics settings for it.
     """
-    for image_type, settings in passes(plan):
-        if image_type == "LoG":
-            yield from _laplacians(frame, settings)
-            continue
-        whole = Box.of(frame.image)
-        reach = filter_reach(image_type, settings)
-        seen = whole if reach is None else frame.inner.grown((reach,) * 3, whole, periodic=image_type == "Wavelet")
-        part = frame.image if seen == whole else crop(frame.image, seen)
-        inner = frame.inner.seen_from(seen)
-        make = getattr(imageoperations, f"get{image_type}Image")
-        for filtered, name, used in make(part, _union(frame, inner, part), **settings):
-            yield sitk.GetArrayViewFromImage(filtered)[inner.slices[::-1]], name, used
+    if image_type == "LoG":
+        yield from _laplacians(frame, settings)
+        return
+    whole = Box.of(frame.image)
+    reach = filter_reach(image_type, settings)
+    seen = whole if reach is None else frame.inner.grown((reach,) * 3, whole, periodic=image_type == "Wavelet")
+    part = frame.image if seen == whole else crop(frame.image, seen)
+    inner = frame.inner.seen_from(seen)
+    make = getattr(imageoperations, f"get{image_type}Image")
+    for filtered, name, used in make(part, _union(frame, inner, part), **settings):
+        yield sitk.GetArrayViewFromImage(filtered)[inner.slices[::-1]], name, used
 
 
-def passes(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every filter to be applied with its settings; each sigma of the Laplacian of Gaussian is a pass of its own."""
+def passes(plan: Plan) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield every filter to be applied: its name, PyRadiomics' image type, settings; each sigma of the Laplacian of Gaussian is one.
+
+    Example:
+        >>> from radiogen.config.features import RadiomicsSettings
+        >>> from radiogen.branches.radiomics.plan import make_plan
+        >>> [name for name, _, _ in passes(make_plan(RadiomicsSettings()))]
+        ['Original', 'LoG 1.0', 'LoG 2.0', 'LoG 3.0', 'Wavelet']
+    """
     for image_type, own in plan.image_types.items():
         settings = {**plan.setting, **own}
         if image_type == "LoG":
-            yield from (("LoG", {**settings, "sigma": [sigma]}) for sigma in settings.get("sigma", []))
+            for sigma in settings.get("sigma", []):
+                yield f"LoG {sigma}", "LoG", {**settings, "sigma": [sigma]}
         else:
-            yield image_type, settings
+            yield image_type, image_type, settings
 
 
 def filter_reach(image_type: str, settings: Mapping[str, Any]) -> int | None:

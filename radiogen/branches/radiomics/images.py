@@ -134,7 +134,7 @@ def crop(image: sitk.Image, box: Box) -> sitk.Image:
     return sitk.RegionOfInterest(image, size, box.low)
 
 
-def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refused: list[str]) -> Iterator[Frame]:
+def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refused: dict[str, str]) -> Iterator[Frame]:
     """Yield the frames of one sequence: one for all regions, or one per region where PyRadiomics crops or resamples around each.
 
     Args:
@@ -142,7 +142,7 @@ def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refu
         grid: grid of the case.
         masks: region -> canonical mask, none of them empty.
         plan: what is computed.
-        refused: receives one line per region that PyRadiomics' own preparation refuses.
+        refused: receives the reason for every region that PyRadiomics' own preparation refuses.
     """
     image = to_sitk(zscore(data) if plan.normalisation == "zscore" else data, grid)
     if plan.region_by_region:
@@ -151,7 +151,7 @@ def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refu
             try:
                 part, part_mask = RadiomicsFeatureExtractor.loadImage(image, whole, None, **plan.setting)
             except ValueError as error:
-                refused.append(f"{region}: {error}")
+                refused[region] = str(error)
                 continue
             yield Frame(part, Box.of(part), {region: part_mask})
         return
