@@ -4,5 +4,29 @@ from __future__ import annotations
 
 from radiogen.registry import Registry
 
-EMBEDDING_NETWORKS = Registry("embedding_networks", {})
+EMBEDDING_NETWORKS = Registry(
+    "embedding_networks",
+    {
+        "efficientnet3d-b0": "radiogen.branches.embedding.efficientnet:build_b0",
+        "efficientnet3d-b1": "radiogen.branches.embedding.efficientnet:build_b1",
+        "efficientnet3d-b2": "radiogen.branches.embedding.efficientnet:build_b2",
+        "efficientnet3d-b3": "radiogen.branches.embedding.efficientnet:build_b3",
+        "efficientnet3d-b4": "radiogen.branches.embedding.efficientnet:build_b4",
+        "efficientnet3d-b5": "radiogen.branches.embedding.efficientnet:build_b5",
+        "efficientnet3d-b6": "radiogen.branches.embedding.efficientnet:build_b6",
+        "efficientnet3d-b7": "radiogen.branches.embedding.efficientnet:build_b7",
+        "densenet121-3d": "radiogen.branches.embedding.densenet:build",
+        "cnn3d": "radiogen.branches.embedding.cnn3d:build",
+        "medicalnet-resnet10": "radiogen.branches.embedding.medicalnet:build_10",
+        "medicalnet-resnet18": "radiogen.branches.embedding.medicalnet:build_18",
+        "medicalnet-resnet34": "radiogen.branches.embedding.medicalnet:build_34",
+        "medicalnet-resnet50": "radiogen.branches.embedding.medicalnet:build_50",
+        "r3d-18": "radiogen.branches.embedding.video:build_r3d",
+        "mc3-18": "radiogen.branches.embedding.video:build_mc3",
+        "r2plus1d-18": "radiogen.branches.embedding.video:build_r2plus1d",
+        "swin3d-t": "radiogen.branches.embedding.video:build_swin3d",
+        "multiscale-efficientnet-b7": "radiogen.branches.embedding.multiscale:build",
+        "late-fusion": "radiogen.branches.embedding.fusion:build",
+    },
+)
 """Name -> a function `build(channels: int = 1, **arguments) -> Backbone` with random weights; weights are loaded by `embedding.weights`."""
