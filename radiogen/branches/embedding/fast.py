@@ -35,6 +35,7 @@ class Embedder:
     def __init__(self, backbone: Backbone, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
         self._dtype = choose_precision(precision, self.device)
+        self.arithmetic = arithmetic(self.device, self._dtype)
         self._backbone = backbone.eval()
         trunk = efficientnet_of(backbone) if self.device.type == "cpu" else None
         self._fast = None if trunk is None else FastEfficientNet(trunk, self._dtype)
@@ -57,14 +58,14 @@ class Embedder:
         return vectors.float().cpu()
 
 
-def arithmetic(device: str, precision: str) -> str:
-    """Return the arithmetic that a device is used with: `float32` or `bfloat16`.
+def arithmetic(device: torch.device, dtype: torch.dtype) -> str:
+    """Return in words what computes the numbers, as far as they depend on it.
 
     Example:
-        >>> arithmetic("cpu", "bfloat16")
-        'bfloat16'
+        >>> arithmetic(torch.device("cpu"), torch.bfloat16)
+        'bfloat16 on cpu'
     """
-    return str(choose_precision(precision, choose_device(device))).removeprefix("torch.")
+    return f"{str(dtype).removeprefix('torch.')} on {device.type}"
 
 
 def efficientnet_of(backbone: Backbone) -> nn.Module | None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from radiogen.branches.embedding.base import Backbone, InputSpec
-from radiogen.branches.embedding.fast import Embedder, FastEfficientNet, arithmetic
+from radiogen.branches.embedding.fast import Embedder, FastEfficientNet
 
 
 class Whole(Backbone):
@@ -98,7 +98,8 @@ def test_other_networks_run_as_they_are_and_in_evaluation_mode() -> None:
     torch.manual_seed(0)
     tiny = Tiny().train()
     volumes = torch.randn(2, 1, 8, 8, 8)
-    found = Embedder(tiny, "cpu", "float32")(volumes)
+    embedder = Embedder(tiny, "cpu", "float32")
+    found = embedder(volumes)
+    assert embedder.arithmetic == "float32 on cpu"
     with torch.inference_mode():
         torch.testing.assert_close(found, tiny.eval()(volumes))
-    assert arithmetic("cpu", "float32") == "float32"
