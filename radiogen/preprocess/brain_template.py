@@ -137,6 +137,8 @@ def _mixture(values: Float[np.ndarray, "n c"]) -> GaussianMixture | None:
     if len(values) < 50 * _TISSUES:
         return None
     sample = values[:: max(1, len(values) // _SAMPLES)]
+    if len(np.unique(sample, axis=0)) < 50 * _TISSUES:  # a damaged image of a few values has no tissues
+        return None
     return GaussianMixture(_TISSUES, random_state=0, reg_covar=1e-4).fit(sample)
 
 
