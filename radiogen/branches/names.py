@@ -8,6 +8,7 @@ BRANCHES = Registry(
     "branches",
     {
         "clinical": "radiogen.branches.clinical:ClinicalBranch",
+        "location": "radiogen.branches.location:LocationBranch",
         "radiomics": "radiogen.branches.radiomics:RadiomicsBranch",
     },
 )

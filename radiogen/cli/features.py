@@ -39,6 +39,13 @@ Label = Annotated[
 Params = Annotated[
     Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, used unchanged instead of our settings.")
 ]
+Atlas = Annotated[
+    str | None, typer.Option("--atlas", help="Atlas of the lobes: aal (extra 'atlas'), or a label map in MNI152 space.")
+]
+AtlasNames = Annotated[
+    Path | None,
+    typer.Option("--atlas-names", help="CSV or TSV of the label map: columns label, name and, if wanted, lobe."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +62,9 @@ def register(app: typer.Typer) -> None:
     )(reports_errors(radiomics))
     group.command("clinical", epilog="Example: radiogen features clinical cohort.csv -o study")(
         reports_errors(clinical)
+    )
+    group.command("location", epilog="Example: radiogen features location cohort.csv -o study --atlas aal")(
+        reports_errors(location)
     )
     app.add_typer(group, name="features")
 
@@ -135,6 +145,25 @@ def clinical(
     _features("clinical", cohort, output, config, {}, jobs, dask, quiet, verbose)
 
 
+def location(
+    cohort: Cohort,
+    output: Output,
+    atlas: Atlas = None,
+    atlas_names: AtlasNames = None,
+    config: Config = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Where the tumour lies in the brain (MNI152), what it is made of, and how many lesions there are.
+
+    Writes features/location.parquet and .csv, and failed.csv where cases failed. Cases on the grid of MNI152 or of BraTS are not registered.
+    """
+    overrides = {"atlas": atlas, "atlas_names": atlas_names}
+    _features("location", cohort, output, config, overrides, jobs, dask, quiet, verbose)
+
+
 def _features(
     branch: str,
     cohort: Path,
@@ -148,11 +177,17 @@ def _features(
 ) -> None:
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.table import read_cohort
-    from radiogen.config import features as stage_settings
+    from radiogen.config.base import StageSettings
+    from radiogen.config.features import ClinicalSettings, RadiomicsSettings
+    from radiogen.config.location import LocationSettings
     from radiogen.pipeline.features import run_features
 
-    kind = stage_settings.RadiomicsSettings if branch == "radiomics" else stage_settings.ClinicalSettings
-    settings = kind.read(config, **overrides)
+    kinds: dict[str, type[StageSettings]] = {
+        "clinical": ClinicalSettings,
+        "location": LocationSettings,
+        "radiomics": RadiomicsSettings,
+    }
+    settings = kinds[branch].read(config, **overrides)
     table = read_cohort(cohort)
     features, failures = run_features(branch, table, output, settings, jobs=jobs, dask=dask, progress=progress)
     typer.echo(f"{len(features)} cases, {features.shape[1]} columns: {output / 'features' / branch}.csv")

@@ -8,6 +8,7 @@ from radiogen.config.base import StageSettings
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
+from radiogen.config.location import LocationSettings
 from radiogen.config.preprocess import PreprocessSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.config.survival import SurvivalSettings
@@ -32,6 +33,9 @@ class StudySettings(StageSettings):
 
     clinical: ClinicalSettings = ClinicalSettings()
     """The clinical branch."""
+
+    location: LocationSettings = LocationSettings()
+    """The location branch."""
 
     radiomics: RadiomicsSettings = RadiomicsSettings()
     """The radiomics branch."""

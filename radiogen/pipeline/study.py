@@ -147,7 +147,11 @@ def _classify(
 
 
 def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
-    known: dict[str, StageSettings] = {"clinical": settings.clinical, "radiomics": settings.radiomics}
+    known: dict[str, StageSettings] = {
+        "clinical": settings.clinical,
+        "location": settings.location,
+        "radiomics": settings.radiomics,
+    }
     if branch not in known:
         raise ConfigError(
             f"'{branch}' is not a branch of a study: {', '.join(known)}.", hint=did_you_mean(branch, list(known))
