@@ -156,7 +156,15 @@ def test_co_occurrence_features_of_any_small_region(levels: np.ndarray, mask: np
     with contained():
         pair = [sitk.GetImageFromArray(array) for array in (data, mask.astype(np.uint8))]
         expected = RadiomicsGLCM(*pair, **settings).execute()
-        found = FactoredGLCM(bin_region(data, mask, (1.0, 1.0, 1.0), settings), **settings).execute()
+        ours = FactoredGLCM(bin_region(data, mask, (1.0, 1.0, 1.0), settings), **settings)
+        found = ours.execute()
+    if not symmetrical:
+        # A direction in which j has one value only: PyRadiomics calls it 1, unless rounding leaves a deviation of 1e-16, and then 0.
+        expected.pop("Correlation")
+    singular = np.linalg.svd(ours._scaled, compute_uv=False)
+    if singular.shape[1] > 1 and singular[:, 1].min() < 1e-6:
+        # A direction in which i and j are independent: where rounding makes PyRadiomics' eigenvalue -1e-17, it leaves the direction out of the mean.
+        expected.pop("MCC")
     # Both are roots of differences that are zero but for rounding where i and j are independent.
     tolerance = dict.fromkeys(expected, 1e-9) | {"MCC": 1e-6, "Imc2": 1e-6}
     for name in expected:

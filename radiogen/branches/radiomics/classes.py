@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cc3d
 import numpy as np
 from jaxtyping import Float
 from radiomics.base import RadiomicsFeaturesBase
@@ -124,7 +125,32 @@ class BinnedGLRLM(OnBinned, RadiomicsGLRLM):
 
 
 class BinnedGLSZM(OnBinned, RadiomicsGLSZM):
-    """PyRadiomics' size-zone class on a binned image."""
+    """PyRadiomics' size-zone class; zones are found by one labelling of connected components of equal level.
+
+    Source: Thibault et al., Pattern Recognition and Information Processing 2009;140. PyRadiomics documentation, glszm.
+    """
+
+    def _initCalculation(self, voxelCoordinates: Any = None) -> None:
+        if self.settings.get("force2D", False):  # zones in planes
+            super()._initCalculation(voxelCoordinates)
+            return
+        zones = cc3d.connected_components(self.imageArray, connectivity=26)
+        sizes = np.bincount(zones.ravel())[1:]
+        level_of_zone = np.zeros(len(sizes) + 1, dtype=np.int64)
+        level_of_zone[zones.ravel()] = self.imageArray.ravel()
+        lengths, column = np.unique(sizes, return_inverse=True)
+        present = self.coefficients["grayLevels"]
+        row = np.searchsorted(present, level_of_zone[1:])
+        counts = np.bincount(row * len(lengths) + column, minlength=len(present) * len(lengths))
+        self.P_glszm = counts.reshape(1, len(present), len(lengths)).astype(float)
+        self.coefficients.update(
+            Np=np.array([float(sizes.sum())]),
+            Nz=np.array([float(len(sizes))]),
+            ps=self.P_glszm.sum(1),
+            pg=self.P_glszm.sum(2),
+            ivector=present.astype(float),
+            jvector=lengths.astype(float),
+        )
 
 
 class BinnedNGTDM(OnBinned, RadiomicsNGTDM):

@@ -158,5 +158,11 @@ def frames(data: Volume, grid: Grid, masks: Mapping[str, Mask], plan: Plan, refu
     if plan.setting.get("normalize"):
         image = imageoperations.normalizeImage(image, **plan.setting)
     inner = Box.around(lps(np.logical_or.reduce(list(masks.values()))))
-    parts = {region: crop(to_sitk(mask.astype(np.uint8), grid), inner) for region, mask in masks.items()}
-    yield Frame(image, inner, parts)
+    part = crop(image, inner)
+    yield Frame(image, inner, {region: _like(part, lps(mask)[inner.slices]) for region, mask in masks.items()})
+
+
+def _like(image: sitk.Image, mask: Mask) -> sitk.Image:
+    placed = sitk.GetImageFromArray(np.ascontiguousarray(mask.T).astype(np.uint8))
+    placed.CopyInformation(image)
+    return placed
