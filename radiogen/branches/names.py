@@ -8,6 +8,7 @@ BRANCHES = Registry(
     "branches",
     {
         "clinical": "radiogen.branches.clinical:ClinicalBranch",
+        "embedding": "radiogen.branches.embedding.branch:EmbeddingBranch",
         "location": "radiogen.branches.location:LocationBranch",
         "radiomics": "radiogen.branches.radiomics:RadiomicsBranch",
     },

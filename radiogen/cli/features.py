@@ -15,6 +15,7 @@ from radiogen.cli.common import (
     Quiet,
     Verbose,
     fail_if_incomplete,
+    prepare_torch,
     reports_errors,
     start_logging,
 )
@@ -47,6 +48,23 @@ AtlasNames = Annotated[
     typer.Option("--atlas-names", help="CSV or TSV of the label map: columns label, name and, if wanted, lobe."),
 ]
 
+Network = Annotated[
+    str | None,
+    typer.Option("--network", help="segmentation-encoder, a network of `radiogen info`, or adapter:module:function."),
+]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="Installed weights or a file; without them most networks are random.")
+]
+Mode = Annotated[
+    str | None, typer.Option("--mode", help="per-sequence: a vector each; early-fusion: sequences as channels.")
+]
+Sequences = Annotated[
+    list[str] | None, typer.Option("--sequence", help="Sequence to embed, once for each; by default all four.")
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Precision = Annotated[str | None, typer.Option("--precision", help="auto, float32, bfloat16.")]
+RandomSeed = Annotated[int | None, typer.Option("--seed", help="Of random weights.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -65,6 +83,9 @@ def register(app: typer.Typer) -> None:
     )
     group.command("location", epilog="Example: radiogen features location cohort.csv -o study --atlas aal")(
         reports_errors(location)
+    )
+    group.command("embedding", epilog="Example: radiogen features embedding cohort.csv -o study --network NAME")(
+        reports_errors(embedding)
     )
     app.add_typer(group, name="features")
 
@@ -164,6 +185,39 @@ def location(
     _features("location", cohort, output, config, overrides, jobs, dask, quiet, verbose)
 
 
+def embedding(
+    cohort: Cohort,
+    output: Output,
+    network: Network = None,
+    weights: Weights = None,
+    mode: Mode = None,
+    sequence: Sequences = None,
+    seed: RandomSeed = None,
+    device: Device = None,
+    precision: Precision = None,
+    config: Config = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """What a network sees of a case, as numbers; by default the segmentation network's own encoder in each tumour region.
+
+    Writes features/embedding.parquet and .csv, and failed.csv where cases failed. A network takes all cores for one case at a time.
+    """
+    prepare_torch()
+    overrides = {
+        "network": network,
+        "weights": weights,
+        "mode": mode,
+        "sequences": sequence or None,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+    }
+    _features("embedding", cohort, output, config, overrides, jobs, dask, quiet, verbose)
+
+
 def _features(
     branch: str,
     cohort: Path,
@@ -178,12 +232,14 @@ def _features(
     progress = start_logging(quiet, verbose, output)
     from radiogen.cohort.table import read_cohort
     from radiogen.config.base import StageSettings
+    from radiogen.config.embedding import EmbeddingSettings
     from radiogen.config.features import ClinicalSettings, RadiomicsSettings
     from radiogen.config.location import LocationSettings
     from radiogen.pipeline.features import run_features
 
     kinds: dict[str, type[StageSettings]] = {
         "clinical": ClinicalSettings,
+        "embedding": EmbeddingSettings,
         "location": LocationSettings,
         "radiomics": RadiomicsSettings,
     }

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from radiogen.config.base import StageSettings
 from radiogen.config.classify import ClassifySettings
+from radiogen.config.embedding import EmbeddingSettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
 from radiogen.config.location import LocationSettings
@@ -36,6 +37,9 @@ class StudySettings(StageSettings):
 
     location: LocationSettings = LocationSettings()
     """The location branch."""
+
+    embedding: EmbeddingSettings = EmbeddingSettings()
+    """The embedding branch."""
 
     radiomics: RadiomicsSettings = RadiomicsSettings()
     """The radiomics branch."""

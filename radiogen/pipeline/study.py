@@ -149,6 +149,7 @@ def _classify(
 def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
     known: dict[str, StageSettings] = {
         "clinical": settings.clinical,
+        "embedding": settings.embedding,
         "location": settings.location,
         "radiomics": settings.radiomics,
     }

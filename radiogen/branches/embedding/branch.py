@@ -210,7 +210,7 @@ def _remote_case(
     case: str, row: pd.Series, *, settings: EmbeddingSettings, cache_folder: Path | None, keys: Mapping[str, str]
 ) -> CaseVectors:
     """Return the vectors of a case on a worker of a cluster, which loads the network once."""
-    kind = _kind_of(settings.model_dump_json())
+    kind = _kind_of(settings.model_dump_json(exclude_unset=True))
     return _answer(_read(case, row, kind=kind, cache_folder=cache_folder, keys=keys), kind, cache_folder, keys[case])
 
 
