@@ -108,7 +108,8 @@ def _features(images: Mapping[str, Volume]) -> Float[np.ndarray, "i j k c"]:
     for name in sorted(images):
         smooth = gaussian_filter(images[name].astype(np.float64), 0.5)
         low, high = np.percentile(smooth, [5, 99])
-        channels.append((smooth - low) / max(float(high - low), 1e-12))
+        # Sound images end far below 10 times their range; single damaged voxels can be 1e38, and would drown every tissue.
+        channels.append(np.clip((smooth - low) / max(float(high - low), 1e-12), -10, 10))
     return np.stack(channels, axis=-1)
 
 
