@@ -128,6 +128,32 @@ def test_one_case_on_two_workers_is_the_same_to_the_bit_and_fails_the_same(tmp_p
     assert [one.case for one in both.failures] == ["b"]
 
 
+EXAMPLES = {
+    "CT": "imageType: {Original: {}, LoG: {sigma: [1.0, 2.0]}, Wavelet: {}}\nfeatureClass: {shape: , firstorder: [], glcm: [Autocorrelation, Imc1]}\n"
+    "setting: {binWidth: 25, interpolator: sitkBSpline, resampledPixelSpacing: , weightingNorm: , geometryTolerance: 1.0e-3, label: 1}\n",
+    "MR, resampled": "imageType: {Original: {}}\nfeatureClass: {shape: , glszm: , gldm: }\n"
+    "setting: {normalize: true, normalizeScale: 100, interpolator: sitkBSpline, resampledPixelSpacing: [2, 2, 2], preCrop: true, binWidth: 5,"
+    " voxelArrayShift: 300, label: 1}\n",
+    "MR, in planes": "imageType: {Original: {}, Wavelet: {}}\nfeatureClass: {firstorder: , glrlm: }\n"
+    "setting: {binWidth: 5, force2D: true, force2Ddimension: 0, voxelArrayShift: 300, label: 1}\n",
+    "MR, voxel by voxel": "imageType: {Original: {}}\nfeatureClass: {firstorder: [Mean], glcm: [JointEntropy]}\n"
+    "setting: {binWidth: 5, label: 1}\nvoxelSetting: {kernelRadius: 2, maskedKernel: true, initValue: nan, voxelBatch: 10000}\n",
+    "all filters": "imageType: {Square: {}, SquareRoot: {}, Logarithm: {}, Exponential: {}, Gradient: {gradientUseSpacing: true},"
+    " LBP2D: {lbp2DMethod: uniform}, LBP3D: {lbp3DLevels: 2}}\nfeatureClass: {firstorder: [Mean]}\nsetting: {binCount: 16}\n",
+}
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_parameter_files_with_the_keys_of_pyradiomics_own_examples(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(EXAMPLES[name])
+    settings = RadiomicsSettings(params=path, sequences=("t1c",), regions=("et",))
+    plan = make_plan(settings)
+    found = extract_case(CaseImages("a", {"t1c": image(0)}, Grid(SHAPE, AFFINE)), labels(), plan)
+    assert set(found.values) == set(feature_names(plan))
+    assert all(np.isfinite(value) for value in found.values.values())
+
+
 EDGES = RadiomicsSettings(
     image_types=QUICK["image_types"],
     sequences=("t1c",),

@@ -73,6 +73,8 @@ def assert_equal_to_stock(
         {"Original": {}, "LoG": {"sigma": [1.0, 3.0]}, "Wavelet": {}},
         {"Wavelet": {"level": 2, "wavelet": "haar"}, "Gradient": {}},
         {"Square": {}, "SquareRoot": {}, "Logarithm": {}, "Exponential": {}, "Original": {"binWidth": 40}},
+        {"LBP2D": {"binWidth": 1, "lbp2DRadius": 2.0, "lbp2DSamples": 12}},
+        {"LBP3D": {"binWidth": 1, "lbp3DLevels": 2, "lbp3DIcosphereSubdivision": 1}},
     ],
 )
 def test_equal_to_stock_pyradiomics_on_the_whole_volume(image_types: dict[str, dict[str, Any]]) -> None:
@@ -141,7 +143,7 @@ def test_every_class_gives_the_values_of_pyradiomics(kind: str, settings: dict[s
     )
 
 
-@settings_of_hypothesis(deadline=None, max_examples=60)
+@settings_of_hypothesis(deadline=None, max_examples=15)
 @given(
     levels=arrays(np.int8, (3, 4, 4), elements=st.integers(0, 6)),
     mask=arrays(np.bool_, (3, 4, 4)),

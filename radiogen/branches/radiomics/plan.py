@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import radiomics
+import scipy.special
 import yaml
 from pykwalify.errors import PyKwalifyException
 from radiomics.featureextractor import RadiomicsFeatureExtractor
@@ -147,6 +148,8 @@ def _check_packages(image_types: dict[str, Any]) -> None:
     missing = {
         name: package for name, package in _PACKAGES.items() if name in image_types and find_spec(package) is None
     }
+    if "LBP3D" in image_types and not hasattr(scipy.special, "sph_harm"):
+        missing["LBP3D"] = "scipy older than 1.17, which PyRadiomics' filter was written for"
     if missing:
         raise ConfigError(
             "Image types that need packages which are not installed:",
