@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from monai.networks.nets import EfficientNetBN
 from torch import Tensor, nn
@@ -18,10 +20,10 @@ from radiogen.errors import ConfigError
 MODELS = tuple(f"efficientnet-b{number}" for number in range(8))
 """The names that MONAI gives the networks."""
 
-Arithmetic = Literal["monai", "torchvision"]
+ARITHMETICS = ("monai", "torchvision")
 """Whose padding at stride 2 and whose batch normalisation: each goes with its own ImageNet weights."""
 
-DepthPadding = Literal["zeros", "replicate"]
+DEPTH_PADDINGS = ("zeros", "replicate")
 """What lies above the highest and below the lowest plane of a volume."""
 
 _SPEC = InputSpec("tumour", (1.0, 1.0, 1.0), (96, 96, 96), "zscore")
@@ -60,8 +62,8 @@ class EfficientNet3D(Backbone):
         self,
         model: str,
         channels: int = 1,
-        arithmetic: Arithmetic = "monai",
-        depth_padding: DepthPadding = "zeros",
+        arithmetic: str = "monai",
+        depth_padding: str = "zeros",
         input_spec: Mapping[str, Any] | None = None,
     ) -> None:
         _check(model, arithmetic, depth_padding)
@@ -72,6 +74,7 @@ class EfficientNet3D(Backbone):
         self.arithmetic = arithmetic
         network._fc = nn.Identity()
         _use_plain_swish(network)
+        _scale_depthwise_kernels(network)
         if arithmetic == "torchvision":
             _use_torchvision_arithmetic(network, model)
         if depth_padding == "replicate":
@@ -90,8 +93,8 @@ class EfficientNet3D(Backbone):
 def build(
     model: str,
     channels: int = 1,
-    arithmetic: Arithmetic = "monai",
-    depth_padding: DepthPadding = "zeros",
+    arithmetic: str = "monai",
+    depth_padding: str = "zeros",
     input_spec: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """Return a 3D EfficientNet with random weights; see `EfficientNet3D`.
@@ -128,8 +131,8 @@ def _check(model: str, arithmetic: str, depth_padding: str) -> None:
     """Raise ConfigError unless every argument is one of those accepted."""
     asked = (
         ("model", model, MODELS),
-        ("arithmetic", arithmetic, ("monai", "torchvision")),
-        ("depth_padding", depth_padding, ("zeros", "replicate")),
+        ("arithmetic", arithmetic, ARITHMETICS),
+        ("depth_padding", depth_padding, DEPTH_PADDINGS),
     )
     problems = [
         f"{name} is '{given}', not one of {', '.join(known)}" for name, given, known in asked if given not in known
@@ -147,6 +150,16 @@ def _use_plain_swish(network: nn.Module) -> None:
     """Replace MONAI's activation, a Python function of its own, by torch's: the same values, faster, and known to compilers."""
     for part in [network, *_blocks_of(network)]:
         part._swish = nn.SiLU(inplace=True)
+
+
+def _scale_depthwise_kernels(network: nn.Module) -> None:
+    """Start depthwise kernels as large as TensorFlow's EfficientNet does: variance 2 over the kernel's voxels.
+
+    MONAI divides by all channels as well, which training with batch normalisation hides; but frozen random weights then give vectors of 1e-14.
+    """
+    with torch.no_grad():
+        for block in _blocks_of(network):
+            block._depthwise_conv.weight.mul_(math.sqrt(block._depthwise_conv.groups))
 
 
 def _use_torchvision_arithmetic(network: Any, model: str) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from radiogen.branches.embedding.channels import kernels_for_channels
-from radiogen.branches.embedding.efficientnet import Arithmetic, EfficientNet3D
+from radiogen.branches.embedding.efficientnet import EfficientNet3D
 from radiogen.errors import ConfigError, InputError
 
-How = Literal["mean", "centre"]
+HOW = ("mean", "centre")
 """`mean`: a kernel's plane, divided by their number, in every plane; `centre`: the kernel in the middle plane and zeros in the others."""
 
 _PARTS = ("_expand_conv _bn0", "_depthwise_conv _bn1", "_se_reduce _se_expand", "_project_conv _bn2")
 
 
-def inflate(state_2d: Mapping[str, Tensor], network: EfficientNet3D, how: How = "mean") -> None:
+def inflate(state_2d: Mapping[str, Tensor], network: EfficientNet3D, how: str = "mean") -> None:
     """Put the weights of a 2D EfficientNet into a 3D one of the same size.
 
     The first axis of a volume is a slice's rows, the second its columns, the third is depth. What is exact, in evaluation mode and for a volume
@@ -44,8 +44,8 @@ def inflate(state_2d: Mapping[str, Tensor], network: EfficientNet3D, how: How = 
         >>> network = EfficientNet3D("efficientnet-b0", arithmetic="torchvision", depth_padding="replicate")
         >>> inflate(efficientnet_b0(weights=None).state_dict(), network)
     """
-    if how not in ("mean", "centre"):
-        raise ConfigError(f"how is '{how}', not one of mean, centre.")
+    if how not in HOW:
+        raise ConfigError(f"how is '{how}', not one of {', '.join(HOW)}.")
     layout = layout_of(state_2d)
     if layout != network.arithmetic:
         raise ConfigError(
@@ -77,7 +77,7 @@ def inflated(
     model: str,
     state_2d: Mapping[str, Tensor],
     channels: int = 1,
-    how: How = "mean",
+    how: str = "mean",
     input_spec: Mapping[str, Any] | None = None,
 ) -> EfficientNet3D:
     """Return a 3D EfficientNet with 2D weights, built with the arithmetic that they were trained with and the padding that keeps it exact.
@@ -93,13 +93,13 @@ def inflated(
         ConfigError: an argument is not accepted.
         InputError: the weights do not fit.
     """
-    padding: Literal["zeros", "replicate"] = "replicate" if how == "mean" else "zeros"
+    padding = "replicate" if how == "mean" else "zeros"
     network = EfficientNet3D(model, channels, layout_of(state_2d), padding, input_spec)
     inflate(state_2d, network, how)
     return network
 
 
-def layout_of(state_2d: Mapping[str, Tensor]) -> Arithmetic:
+def layout_of(state_2d: Mapping[str, Tensor]) -> str:
     """Return whose layout a 2D EfficientNet's state dict has, and whose arithmetic it therefore was trained with.
 
     Raises:
@@ -146,7 +146,7 @@ def _wanted(network: EfficientNet3D) -> dict[str, Tensor]:
     return dict(network.network.state_dict())
 
 
-def _in_depth(kernel: Float[Tensor, "o c h w"], depth: int, how: How) -> Float[Tensor, "o c h w _depth"]:
+def _in_depth(kernel: Float[Tensor, "o c h w"], depth: int, how: str) -> Float[Tensor, "o c h w _depth"]:
     """Return a 2D kernel as a 3D one of `depth` planes whose sum along depth is the 2D one."""
     if how == "mean":
         return (kernel / depth)[..., None].expand(*kernel.shape, depth).contiguous()
