@@ -30,3 +30,27 @@ EMBEDDING_NETWORKS = Registry(
     },
 )
 """Name -> a function `build(channels: int = 1, **arguments) -> Backbone` with random weights; weights are loaded by `embedding.weights`."""
+
+EMBEDDING_LOADERS = Registry(
+    "embedding_loaders",
+    {
+        "efficientnet3d-b0": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b1": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b2": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b3": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b4": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b5": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b6": "radiogen.branches.embedding.inflate:inflate",
+        "efficientnet3d-b7": "radiogen.branches.embedding.inflate:inflate",
+        "medicalnet-resnet10": "radiogen.branches.embedding.medicalnet:load_medicalnet",
+        "medicalnet-resnet18": "radiogen.branches.embedding.medicalnet:load_medicalnet",
+        "medicalnet-resnet34": "radiogen.branches.embedding.medicalnet:load_medicalnet",
+        "medicalnet-resnet50": "radiogen.branches.embedding.medicalnet:load_medicalnet",
+        "r3d-18": "radiogen.branches.embedding.video:load_torchvision",
+        "mc3-18": "radiogen.branches.embedding.video:load_torchvision",
+        "r2plus1d-18": "radiogen.branches.embedding.video:load_torchvision",
+        "swin3d-t": "radiogen.branches.embedding.video:load_torchvision",
+        "multiscale-efficientnet-b7": "radiogen.branches.embedding.multiscale:load_imagenet",
+    },
+)
+"""Name -> a function `load(state, network) -> None` that puts a publisher's state dict into it; networks not listed have no published weights."""

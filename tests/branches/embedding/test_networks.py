@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision import models
 
 from radiogen.branches.embedding.base import Backbone
-from radiogen.branches.embedding.names import EMBEDDING_NETWORKS
+from radiogen.branches.embedding.names import EMBEDDING_LOADERS, EMBEDDING_NETWORKS
 
 # Name -> arguments that keep it small, length of the vector, size to try.
 SMALL: dict[str, tuple[dict[str, Any], int, tuple[int, int, int]]] = {
@@ -135,3 +136,40 @@ def test_sizes_of_the_large_ones_by_shape_alone(name: str) -> None:
 def test_every_network_of_volumes_is_tried_here_or_elsewhere() -> None:
     elsewhere = {f"efficientnet3d-b{number}" for number in range(1, 8)} | {"medicalnet-resnet34", "medicalnet-resnet50"}
     assert {*SMALL, *elsewhere} <= set(EMBEDDING_NETWORKS)
+
+
+# Name -> arguments, and a state dict in the publisher's layout.
+PUBLISHED: dict[str, tuple[dict[str, Any], Callable[[], dict[str, torch.Tensor]]]] = {
+    "efficientnet3d-b0": ({"arithmetic": "torchvision"}, lambda: models.efficientnet_b0(weights=None).state_dict()),
+    "medicalnet-resnet10": (
+        {},
+        lambda: {f"module.{name}": value for name, value in made("medicalnet-resnet10").network.state_dict().items()},  # type: ignore[union-attr]
+    ),
+    "mc3-18": ({}, lambda: models.video.mc3_18(weights=None).state_dict()),
+    "multiscale-efficientnet-b7": (
+        {"model": "efficientnet_b0"},
+        lambda: models.efficientnet_b0(weights=None).state_dict(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_weights_decide_the_vector_whatever_the_seed_was(name: str) -> None:
+    arguments, state = PUBLISHED[name]
+    published = state()
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        network = EMBEDDING_NETWORKS.load(name)(**arguments).eval()
+        EMBEDDING_LOADERS.load(name)(published, network)
+        with torch.no_grad():
+            found.append(network(volumes_for(name)))
+    same = (
+        1280 if name == "multiscale-efficientnet-b7" else network.dimension
+    )  # its second path has no published weights
+    assert torch.equal(found[0][:, :same], found[1][:, :same])
+
+
+def test_every_loader_belongs_to_a_network() -> None:
+    assert set(EMBEDDING_LOADERS) < set(EMBEDDING_NETWORKS)
+    assert all(callable(EMBEDDING_LOADERS.load(name)) for name in EMBEDDING_LOADERS)
