@@ -28,7 +28,7 @@ class CNN3D(Backbone):
         ConfigError: there are no widths, or one is below 1, or the input is not accepted.
 
     Source: the 3D-CNN baseline for IDH, on the whole brain or the tumour, in the chapter on IDH from structural brain networks of the BraTS 2021
-        volume (BrainLes 2021, Springer LNCS 12962).
+        volume (BrainLes 2021, Springer LNCS 12962 and 12963).
 
     Example:
         >>> import torch

@@ -27,7 +27,7 @@ class DenseNet3D(Backbone):
         ConfigError: the input is not accepted.
 
     Source: Huang et al., CVPR 2017, arXiv:1608.06993, table 1; in 3D as a baseline for IDH, on the whole brain or the tumour: the chapter on IDH from
-        structural brain networks of the BraTS 2021 volume (BrainLes 2021, Springer LNCS 12962).
+        structural brain networks of the BraTS 2021 volume (BrainLes 2021, Springer LNCS 12962 and 12963).
 
     Example:
         >>> import torch
