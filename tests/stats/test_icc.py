@@ -81,3 +81,17 @@ def test_too_few_measurements_and_an_odd_confidence() -> None:
         icc_3_1(np.zeros((3, 1, 1)))
     with pytest.raises(ValueError, match="between 0 and 1"):
         icc_3_1(np.zeros((3, 2, 1)), confidence=95.0)
+
+
+def test_another_implementation_agrees() -> None:
+    """Values of pingouin 0.7.0, `intraclass_corr`, ICC(C,1), whose interval is rounded to two digits."""
+    values = np.array(
+        [
+            [-2.56, 0.0, -1.4], [-4.38, -2.73, -3.81], [-1.13, -0.98, -1.21], [1.39, 0.78, 0.25], [2.68, 3.1, 0.63],
+            [-0.04, -0.76, 0.05], [-2.39, -1.08, -1.14], [-1.87, -2.62, -1.97], [0.41, 0.14, 1.72],
+            [2.16, 4.44, 3.99], [-1.45, 0.82, -0.56], [-2.43, -2.42, -4.46],
+        ]
+    )  # fmt: skip
+    found = icc_3_1(values[:, :, None])
+    assert found.icc[0] == pytest.approx(0.840038, abs=1e-6)
+    assert [found.low[0], found.high[0]] == pytest.approx([0.64, 0.95], abs=0.005)
