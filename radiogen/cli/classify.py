@@ -59,6 +59,26 @@ def classify(
         str | None,
         typer.Option("--sites", help="hold-out: test on whole sites where possible (default); ignore: do not."),
     ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "--select",
+            help="With commas, one after another: icc, correlation, correlation-clusters, mrmr, stability, ...",
+        ),
+    ] = None,
+    harmonise: Annotated[
+        str | None, typer.Option("--harmonise", help="none (default) or combat, fitted in the fold.")
+    ] = None,
+    unseen_site: Annotated[
+        str | None,
+        typer.Option("--unseen-site", help="With combat, a site not in training: refuse, identity, reference-batch."),
+    ] = None,
+    perturbed: Annotated[
+        Path | None,
+        typer.Option(
+            "--perturbed", help="Table of `radiogen stability`: for --select icc and the segmentation's variance."
+        ),
+    ] = None,
     params: Params = None,
     config: Config = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default: 0.")] = None,
@@ -77,8 +97,9 @@ def classify(
 
     check_target(target)
     settings = ClassifySettings.read(
-        config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed
-    )
+        config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed,
+        selection=select, harmonise=harmonise, unseen_site=unseen_site, perturbed=perturbed,
+    )  # fmt: skip
     source = labels or (cohort if features else None)
     read = read_labels(source) if source else None
     if features:

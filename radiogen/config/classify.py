@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from radiogen.config.base import StageSettings
+
+Selector = Literal["correlation", "correlation-clusters", "univariate", "mrmr", "l1", "stability", "boruta", "icc"]
+
+_COVARIATES = ("age", "sex", "kps")
 
 
 class ClassifySettings(StageSettings):
@@ -44,14 +49,64 @@ class ClassifySettings(StageSettings):
     combine: Literal["average", "best"] = "average"
     """`average`: the mean log-odds of the tuned classifiers; `best`: the one with the lowest inner log loss."""
 
-    selection: Literal["none", "correlation", "univariate", "l1"] = "correlation"
-    """Which columns reach the classifiers: all, one of each highly correlated group, the best by ANOVA F, or those an L1 model keeps."""
+    selection: tuple[Selector, ...] = ("correlation",)
+    """Which columns reach the classifiers, one selector after another, each fitted inside the fold: `correlation` (the first of highly
+    correlated ones), `correlation-clusters` (one of each cluster), `univariate` (ANOVA F), `mrmr` (relevant, not redundant), `l1` (what a lasso
+    keeps), `stability` (what lassos on halves of the training rows keep), `boruta` (better than shuffled copies), `icc` (stable under
+    perturbations). `none`: all columns."""
+
+    least_icc: float = Field(default=0.75, gt=0, le=1)
+    """With `icc`: smallest lower confidence bound of ICC(3,1), over the training cases, in every family of perturbations."""
+
+    stability_threshold: float = Field(default=0.6, gt=0.5, le=1)
+    """With `stability`: share of the halves in which a column must be chosen."""
+
+    perturbed: Path | None = None
+    """Table that `radiogen stability` wrote (`radiomics_perturbed.parquet`): needed by `icc`; also says how much of the predictions' variance is
+    segmentation and noise."""
+
+    harmonise: Literal["none", "combat"] = "none"
+    """`combat`: differences between sites are taken out of image features, fitted on the training rows of each fold."""
+
+    covariates: tuple[str, ...] = ("age", "sex")
+    """With `combat`: what may differ between sites and is kept: age, sex, kps. Never a label."""
+
+    unseen_site: Literal["refuse", "identity", "reference-batch"] = "identity"
+    """With `combat`, rows of a site that was not in training: `refuse` them; `identity`, keep them as they are; `reference-batch`, the same, with all
+    training sites moved to the distribution of the largest."""
+
+    least_site_cases: int = Field(default=3, ge=2)
+    """With `combat`: sites with fewer training cases are treated as one."""
 
     max_correlation: float = Field(default=0.95, gt=0, le=1)
-    """With `selection: correlation`: a column is left out when its absolute correlation with an earlier one is above this."""
+    """With `correlation`, a column is left out when its absolute correlation with an earlier one is above this; with `correlation-clusters`, clusters
+    are joined above it."""
 
     max_columns: int = Field(default=50, ge=1)
-    """With `selection: univariate`: how many columns stay."""
+    """With `univariate` and `mrmr`: how many columns stay."""
 
     clip_z: float = Field(default=5.0, gt=0)
     """Robust z-scores beyond this are set to it, so that one extreme value cannot carry a model."""
+
+    @field_validator("selection", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(name.strip() for name in value.split(",") if name.strip())
+        return tuple(name for name in value if name != "none") if isinstance(value, list | tuple) else value
+
+    @field_validator("covariates")
+    @classmethod
+    def _no_label(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in value if name not in _COVARIATES]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)} cannot be a covariate: {', '.join(_COVARIATES)} are accepted. A label would tell the test rows what they are."
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _icc_needs_perturbations(self) -> ClassifySettings:
+        if "icc" in self.selection and self.perturbed is None:
+            raise ValueError("the selector icc needs perturbed; make the table with radiogen stability")
+        return self

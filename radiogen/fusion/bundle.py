@@ -22,12 +22,14 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from radiogen.cohort.identifiers import identify
 from radiogen.errors import InputError
 from radiogen.fusion.card import card_text
+from radiogen.fusion.context import row_context
+from radiogen.fusion.join import scanner_matters
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.reference import Reference, novelty
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv, write_json, write_text, writing
 
-FORMAT = 1
+FORMAT = 2
 FILES = ("model.skops", "features.csv", "card.json", "card.md")
 
 TRUSTED_TYPES = (
@@ -36,7 +38,14 @@ TRUSTED_TYPES = (
     "radiogen.fusion.prepare.MedianImputer",
     "radiogen.fusion.prepare.ClippedScaler",
     "radiogen.fusion.prepare.CorrelationPruning",
+    "radiogen.fusion.harmonise.Combat",
     "radiogen.fusion.prepare.BestColumns",
+    "radiogen.fusion.prepare.Preparation",
+    "radiogen.fusion.select.Boruta",
+    "radiogen.fusion.select.CorrelationClusters",
+    "radiogen.fusion.select.Mrmr",
+    "radiogen.fusion.select.StabilitySelection",
+    "radiogen.fusion.select.StableColumns",
     "radiogen.fusion.prepare.SparseColumns",
     "sklearn.tree._tree.Tree",
     "xgboost.core.Booster",
@@ -200,19 +209,22 @@ def training_hashes(cases: Iterable[str], patients: Iterable[str], salt: str) ->
     return sorted(hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:32] for key in keys)
 
 
-def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series) -> pd.DataFrame:
+def apply_model(
+    bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series, cohort: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the probability per case with everything that speaks against trusting it.
 
     Args:
         bundle: the model.
         features: one row per case; columns that the model needs and that are absent count as missing.
         patient: patient id per case.
+        cohort: sites and covariates of the cases, where a model harmonises; without it every site is a new one.
 
     Returns:
         Table indexed by case: `y_prob, in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features).
 
     Raises:
-        InputError: none of the model's features is there.
+        InputError: none of the model's features is there, or a site was not in training and the model refuses such.
     """
     names = bundle.feature_names
     present = [name for name in names if name in features.columns]
@@ -225,6 +237,9 @@ def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series)
     ranges = bundle.reference.ranges
     ever_known = ranges.index[ranges["missing_share"] < 1]  # what no training case had is not missed
     strange = novelty(complete, bundle.reference)
+    branch_of = {str(name): str(branch) for name, branch in ranges["branch"].items()}
+    rows = pd.DataFrame(index=complete.index) if cohort is None else cohort.reindex(complete.index)
+    context = row_context(rows, names, [scanner_matters(name, branch_of) for name in names])
     salt, hashes = str(bundle.card["salt"]), set(bundle.card["training_ids"])
     known = [
         bool(hashes & set(training_hashes([str(case)], [str(who)], salt)))
@@ -232,7 +247,7 @@ def apply_model(bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series)
     ]
     return pd.DataFrame(
         {
-            "y_prob": np.round(bundle.model.predict_proba(complete)[:, 1], 8),
+            "y_prob": np.round(bundle.model.predict_proba(complete, context)[:, 1], 8),
             "in_training": known,
             "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
             "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),

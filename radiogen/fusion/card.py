@@ -54,7 +54,7 @@ def model_card(
         "feature_settings": dict(feature_settings or {}),
         "out_of_fold": {key: metrics[key] for key in _HEADLINE if key in metrics},
         "notes": list(table.notes),
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"perturbed"}),
         "salt": salt,
         "training_ids": training_ids,
         "versions": package_versions(),
@@ -80,7 +80,8 @@ def card_text(card: Mapping[str, Any]) -> str:
         ),
         "",
         f"- **What it gives:** the probability of *{card['positive_means']}*.",
-        f"- **How:** {card['model']}, on features from: {branches}.",
+        f"- **How:** {card['model']}, on features from: {branches}; columns chosen inside the fold by: {_selection(card['settings'])}."
+        f"{_harmonised(card['settings'])}",
         f"- **Trained on:** {trained['cases']} cases of {trained['patients']} patients, {trained['positive']} of them positive; sites: {sites}.",
         f"- **Measured:** {_measured(measured)}",
         f"- **Verdict:** {measured.get('verdict_text') or 'not evaluated'}",
@@ -94,6 +95,24 @@ def card_text(card: Mapping[str, Any]) -> str:
         *[f"- {note}" for note in card["notes"]],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _selection(settings: Mapping[str, Any]) -> str:
+    return ", then ".join(settings["selection"]) or "nothing, all were used"
+
+
+def _harmonised(settings: Mapping[str, Any]) -> str:
+    if settings["harmonise"] == "none":
+        return ""
+    fates = {
+        "refuse": "are refused",
+        "identity": "stay as they are",
+        "reference-batch": "stay as they are, beside training sites that were moved to the largest one",
+    }
+    return (
+        f" Sites were harmonised by ComBat ({', '.join(settings['covariates']) or 'nothing'} kept), fitted on training rows; rows of a site that was"
+        f" not in training {fates[settings['unseen_site']]}."
+    )
 
 
 def _measured(measured: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from radiogen.cohort.splits import site_names
 from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.errors import CohortError, InputError
+from radiogen.fusion.context import RowContext, row_context
 from radiogen.registry import did_you_mean
 from radiogen.types import Labels01
 
@@ -25,6 +26,8 @@ POSITIVE_MEANS = {
     "grade": "WHO grade 4 (against 2 and 3)",
 }
 """What `y_true = 1` means for each target."""
+
+_WITHOUT_SCANNER = ("clinical", "location")
 
 STRATA_COLUMNS = ("grade", "idh", "mgmt", "codeletion_1p19q", "sex")
 """Cohort columns that predictions carry along, where known and not the target itself."""
@@ -54,6 +57,7 @@ class FusionTable:
         cohort: columns `patient` and `site` (strings), then the strata, per row.
         branch_of: column -> branch it came from.
         notes: what was left out and why, in plain sentences.
+        context: sites, covariates and column origins, for harmonisation and the ICC selector.
     """
 
     target: str
@@ -62,6 +66,7 @@ class FusionTable:
     cohort: pd.DataFrame
     branch_of: Mapping[str, str]
     notes: list[str] = field(default_factory=list)
+    context: RowContext | None = None
 
 
 def check_target(target: str) -> str:
@@ -221,7 +226,19 @@ def fusion_table(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame, tar
         raise InputError("No column of the features can be used.", problems=notes)
     for note in notes:
         log.info("%s", note)
-    return FusionTable(target, joined, y, _cohort_part(cohort.loc[known], target), branch_of, notes)
+    columns = [str(name) for name in joined.columns]
+    context = row_context(cohort.loc[known], columns, [scanner_matters(name, branch_of) for name in columns])
+    return FusionTable(target, joined, y, _cohort_part(cohort.loc[known], target), branch_of, notes, context)
+
+
+def scanner_matters(column: str, branch_of: Mapping[str, str]) -> bool:
+    """Return whether another scanner could change a column: not age or sex, not where a tumour lies, not whether a branch is there.
+
+    Example:
+        >>> scanner_matters("t1c_et_original_firstorder_Mean", {"t1c_et_original_firstorder_Mean": "radiomics"})
+        True
+    """
+    return branch_of.get(column, "") not in _WITHOUT_SCANNER and not column.startswith("has_")
 
 
 def _doubles(table: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from threadpoolctl import threadpool_limits
 from radiogen.cohort.splits import Split, make_splits
 from radiogen.config.classify import ClassifySettings
 from radiogen.errors import RadiogenError
+from radiogen.fusion.context import RowContext
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.names import CLASSIFIERS
+from radiogen.fusion.perturbed import perturbed_predictions
 from radiogen.run.executor import run_cases
 
 log = logging.getLogger(__name__)
@@ -35,17 +37,20 @@ class NestedResult:
         importance: one row per feature, the most important first (see `summarise_importance`).
         choices: one row per split and classifier: tuned parameters and their inner log loss.
         scheme: `site-held-out` or `grouped-kfold`.
+        perturbed: `case, perturbation, y_prob, split, repeat` of the test cases measured under perturbations; empty where there are none.
     """
 
     predictions: pd.DataFrame
     importance: pd.DataFrame
     choices: pd.DataFrame
     scheme: str
+    perturbed: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
 class _FoldResult:
     probability: np.ndarray
+    perturbed: pd.DataFrame
     importance: pd.DataFrame
     choices: list[dict[str, object]]
 
@@ -112,7 +117,8 @@ def cross_validate(
     predictions = pd.concat(rows, ignore_index=True).sort_values(["repeat", "case"], kind="stable", ignore_index=True)
     choices = pd.DataFrame([row for result in ordered for row in result.choices])
     importance = summarise_importance([result.importance for result in ordered], table.branch_of)
-    return NestedResult(predictions, importance, choices, scheme)
+    perturbed = pd.concat([result.perturbed for result in ordered], ignore_index=True)
+    return NestedResult(predictions, importance, choices, scheme, perturbed)
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,12 @@ class _Fold:
         # One thread per fold: sums in another order would end in other bytes.
         with threadpool_limits(1):
             model = fit_split(self.table, split, self.settings)
-            probability = model.predict_proba(self.table.features.iloc[split.test])[:, 1]
+            rows = self.table.features.iloc[split.test]
+            context = _context_of(self.table, split.test)
+            probability = model.predict_proba(rows, context)[:, 1]
+            perturbed = perturbed_predictions(model, rows, context).assign(split=split.name, repeat=split.repeat)
         choices = [_choice(name, key, choice) for key, choice in model.choices_.items()]
-        return _FoldResult(probability, model.importance(), choices)
+        return _FoldResult(probability, perturbed, model.importance(), choices)
 
 
 def _choice(split: str, classifier: str, choice: Mapping[str, Any]) -> dict[str, object]:
@@ -136,6 +145,10 @@ def _choice(split: str, classifier: str, choice: Mapping[str, Any]) -> dict[str,
         "parameters": " ".join(f"{name}={value:g}" for name, value in choice["parameters"].items()),
         "inner_log_loss": round(choice["inner_log_loss"], PROBABILITY_DIGITS),
     }
+
+
+def _context_of(table: FusionTable, rows: np.ndarray) -> RowContext | None:
+    return None if table.context is None else table.context.take(rows)
 
 
 def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> FusedClassifier:
@@ -149,7 +162,7 @@ def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> F
     seed = int(np.random.SeedSequence([settings.seed, split.repeat]).generate_state(1)[0] % 2**31)
     patient = table.cohort["patient"].to_numpy(dtype=object)[split.train]
     return FusedClassifier.from_settings(settings, seed).fit(
-        table.features.iloc[split.train], table.y[split.train], patient
+        table.features.iloc[split.train], table.y[split.train], patient, _context_of(table, split.train)
     )
 
 
@@ -162,7 +175,7 @@ def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedClassifier:
     """
     with threadpool_limits(1):
         return FusedClassifier.from_settings(settings, settings.seed).fit(
-            table.features, table.y, table.cohort["patient"].to_numpy(dtype=object)
+            table.features, table.y, table.cohort["patient"].to_numpy(dtype=object), table.context
         )
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float, Integer
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_selection import SelectKBest, f_classif
-from sklearn.pipeline import Pipeline
 
 from radiogen.config.classify import ClassifySettings
 from radiogen.fusion.classifiers import ElasticNetFamily
+from radiogen.fusion.context import RowContext
+from radiogen.fusion.harmonise import Combat
+from radiogen.fusion.select import Boruta, ColumnSelector, CorrelationClusters, Mrmr, StabilitySelection, StableColumns
 
 Rows = Float[np.ndarray, "n p"]
 """Cases by columns; NaN where missing until they are imputed."""
@@ -122,7 +126,7 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
         return input_features
 
 
-class CorrelationPruning(TransformerMixin, BaseEstimator):
+class CorrelationPruning(ColumnSelector):
     """Keep a column unless it is highly correlated with one kept before it.
 
     Args:
@@ -136,7 +140,7 @@ class CorrelationPruning(TransformerMixin, BaseEstimator):
     def __init__(self, max_correlation: float = 0.95) -> None:
         self.max_correlation = max_correlation
 
-    def fit(self, X: Rows, y: object = None) -> CorrelationPruning:
+    def fit(self, X: Rows, y: Integer[np.ndarray, " n"] | None = None) -> CorrelationPruning:
         """Choose columns, first come first kept; in chunks, so that tens of thousands of columns fit into memory."""
         centred = X - X.mean(axis=0)
         length = np.sqrt((centred**2).sum(axis=0))
@@ -155,16 +159,8 @@ class CorrelationPruning(TransformerMixin, BaseEstimator):
         self.kept_ = np.array(kept, dtype=np.int64)
         return self
 
-    def transform(self, X: Rows) -> Prepared:
-        """Return the kept columns."""
-        return X[:, self.kept_]
 
-    def get_feature_names_out(self, input_features: Names) -> Names:
-        """Return the names of the kept columns."""
-        return input_features[self.kept_]
-
-
-class BestColumns(TransformerMixin, BaseEstimator):
+class BestColumns(ColumnSelector):
     """Keep the columns with the largest ANOVA F between the classes.
 
     Args:
@@ -180,14 +176,6 @@ class BestColumns(TransformerMixin, BaseEstimator):
             ranked = SelectKBest(f_classif, k=min(self.count, X.shape[1])).fit(X, y)
         self.kept_ = np.flatnonzero(ranked.get_support())
         return self
-
-    def transform(self, X: Rows) -> Prepared:
-        """Return the kept columns."""
-        return X[:, self.kept_]
-
-    def get_feature_names_out(self, input_features: Names) -> Names:
-        """Return the names of the kept columns."""
-        return input_features[self.kept_]
 
 
 class SparseColumns(BestColumns):
@@ -208,21 +196,74 @@ class SparseColumns(BestColumns):
         return self
 
 
-def preparation(settings: ClassifySettings) -> Pipeline:
-    """Return the unfitted preparation: usable columns, imputation, scaling, selection.
+class Preparation(BaseEstimator):
+    """Steps one after another, each fitted on the training rows; those that need it are told the rows' sites, covariates and case ids.
 
     Args:
-        settings: `clip_z`, `selection` and its options are used.
+        steps: name and unfitted step.
     """
-    steps: list[tuple[str, BaseEstimator]] = [
-        ("columns", UsableColumns()),
-        ("impute", MedianImputer()),
-        ("scale", ClippedScaler(settings.clip_z)),
-    ]
-    if settings.selection == "correlation":
-        steps.append(("select", CorrelationPruning(settings.max_correlation)))
-    elif settings.selection == "univariate":
-        steps.append(("select", BestColumns(settings.max_columns)))
-    elif settings.selection == "l1":
-        steps.append(("select", SparseColumns()))
-    return Pipeline(steps)
+
+    def __init__(self, steps: list[tuple[str, BaseEstimator]]) -> None:
+        self.steps = steps
+
+    def fit(self, X: Rows, y: Integer[np.ndarray, " n"], context: RowContext) -> Preparation:
+        """Fit every step on what the steps before it give."""
+        self.fit_transform(X, y, context)
+        return self
+
+    def fit_transform(self, X: Rows, y: Integer[np.ndarray, " n"], context: RowContext) -> Prepared:
+        """Fit every step and return the prepared training rows."""
+        for _, step in self.steps:
+            if isinstance(step, Combat):
+                X = step.fit(X, y, context).transform(X, context)
+            elif isinstance(step, StableColumns):
+                X = step.fit(X, y, context).transform(X)
+            else:
+                X = step.fit(X, y).transform(X)
+            context = _narrowed(context, step)
+        return X
+
+    def transform(self, X: Rows, context: RowContext) -> Prepared:
+        """Return prepared rows; nothing is learnt from them."""
+        for _, step in self.steps:
+            X = step.transform(X, context) if isinstance(step, Combat) else step.transform(X)
+        return X
+
+    def get_feature_names_out(self, input_features: Names) -> Names:
+        """Return the names of the prepared columns."""
+        for _, step in self.steps:
+            input_features = step.get_feature_names_out(input_features)
+        return input_features
+
+
+def _narrowed(context: RowContext, step: BaseEstimator) -> RowContext:
+    # Columns are counted on as long as steps speak of the table's own ones: before imputation adds indicators.
+    if not isinstance(step, UsableColumns | StableColumns):
+        return context
+    return replace(context, columns=context.columns[step.kept_], from_images=context.from_images[step.kept_])
+
+
+def preparation(settings: ClassifySettings, seed: int = 0) -> Preparation:
+    """Return the unfitted preparation: stable and usable columns, harmonisation, imputation, scaling, selection.
+
+    Args:
+        settings: `clip_z`, `selection`, `harmonise` and their options are used.
+        seed: of the selectors that draw.
+    """
+    steps: list[tuple[str, BaseEstimator]] = [("columns", UsableColumns())]
+    if "icc" in settings.selection:
+        steps.append(("icc", StableColumns(settings.least_icc)))
+    if settings.harmonise == "combat":
+        steps.append(("harmonise", Combat(tuple(settings.covariates), settings.unseen_site, settings.least_site_cases)))
+    steps += [("impute", MedianImputer()), ("scale", ClippedScaler(settings.clip_z))]
+    selectors: dict[str, ColumnSelector] = {
+        "correlation": CorrelationPruning(settings.max_correlation),
+        "correlation-clusters": CorrelationClusters(settings.max_correlation),
+        "univariate": BestColumns(settings.max_columns),
+        "mrmr": Mrmr(settings.max_columns),
+        "l1": SparseColumns(),
+        "stability": StabilitySelection(settings.stability_threshold, seed=seed),
+        "boruta": Boruta(seed=seed),
+    }
+    steps += [(name, selectors[name]) for name in settings.selection if name != "icc"]
+    return Preparation(steps)

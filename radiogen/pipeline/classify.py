@@ -20,6 +20,7 @@ from radiogen.fusion.bundle import FILES, ModelBundle, save_model, training_hash
 from radiogen.fusion.card import model_card
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import NestedResult, cross_validate, fit_all
+from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
 from radiogen.fusion.reference import fit_reference
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
@@ -50,6 +51,8 @@ def run_classify(
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `importance.csv`, `tuning.csv`, `metrics.json`, `model/` and `report.html`.
 
+    With a table of perturbed features also `perturbed_predictions.csv`, and in the metrics how much of the predictions' variance is segmentation.
+
     Args:
         features: branch name -> table indexed by case.
         cohort: cohort table indexed by case; its labels, age, sex and site are used.
@@ -71,17 +74,23 @@ def run_classify(
     """
     out, evaluate = Path(out), evaluate or EvaluateSettings()
     table = fusion_table(features, cohort, target)
+    if settings.perturbed is not None:
+        table = with_perturbed(table, read_perturbed(settings.perturbed))
     clinical = clinical_facts(features, cohort.loc[table.features.index])
     salt = table_hash(
         pd.concat([table.features, table.cohort, pd.Series(table.y, table.features.index, name="y")], axis=1)
     )
-    chosen = {"classify": settings.model_dump(mode="json"), "evaluate": evaluate.model_dump(mode="json")}
+    chosen = {
+        "classify": settings.model_dump(mode="json", exclude={"perturbed"}),
+        "evaluate": evaluate.model_dump(mode="json"),
+    }
     made = {"features": dict(feature_settings or {}), "synthetic": synthetic}
     provenance = Provenance(
-        "classify", {"target": target, **chosen, **made}, {"table": salt, "clinical": table_hash(clinical)}
+        "classify", {"target": target, **chosen, **made}, {"table": salt, **_also_seen(table, clinical)}
     )
     main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
-    outputs = [*main, *(out / "model" / name for name in FILES)]
+    more = [out / "perturbed_predictions.csv"] if settings.perturbed is not None else []
+    outputs = [*main, *more, *(out / "model" / name for name in FILES)]
     if provenance.is_current(outputs):
         log.info("classify %s: unchanged, kept", target)
         return _read_metrics(out)
@@ -89,9 +98,21 @@ def run_classify(
     evaluation = evaluate_predictions(nested.predictions, clinical, evaluate)
     metrics = _all_metrics(evaluation.metrics, table, nested, synthetic=synthetic)
     _write_results(main, nested, metrics, evaluation, provenance)
+    for path in more:
+        write_csv(path, nested.perturbed, index=False)
     _write_model(out / "model", table, settings, metrics, salt, feature_settings, synthetic=synthetic)
     provenance.record(outputs)
     return _read_metrics(out)
+
+
+def _also_seen(table: FusionTable, clinical: pd.DataFrame) -> dict[str, str]:
+    context = table.context
+    seen = {"clinical": table_hash(clinical)}
+    if context is not None:
+        seen["covariates"] = table_hash(context.covariates)
+        if context.perturbed is not None:
+            seen["perturbed"] = table_hash(context.perturbed.reset_index())
+    return seen
 
 
 def _write_results(
@@ -156,8 +177,26 @@ def _all_metrics(
         "n_features_used": int(used.sum()),
         "branches": sorted(set(table.branch_of.values())),
         "synthetic": synthetic,
-        "notes": [*metrics.get("notes", []), *table.notes],
+        "segmentation_variance": variance_shares(nested.perturbed) if len(nested.perturbed) else {},
+        "notes": [*metrics.get("notes", []), *table.notes, *_variance_notes(nested)],
     }
+
+
+def _variance_notes(nested: NestedResult) -> list[str]:
+    shares = variance_shares(nested.perturbed) if len(nested.perturbed) else {}
+    words = {
+        "sample": "sampled masks",
+        "mask": "changed masks",
+        "noise": "added noise",
+        "translate": "shifts",
+        "rotate": "rotations",
+    }
+    return [
+        f"{words.get(family, family)}: {share['share_within']:.1%} of the log-odds' variance lies within cases measured again ({share['n_cases']}"
+        f" cases, {share['n_perturbations']} perturbations); {share['share_of_calls_that_flip']:.1%} of the calls flip."
+        for family, share in shares.items()
+        if share["share_within"] is not None
+    ]
 
 
 def _write_model(

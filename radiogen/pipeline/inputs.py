@@ -18,7 +18,9 @@ from radiogen.cohort.labels import Labels, read_labels_file
 from radiogen.cohort.overlaps import Patients
 from radiogen.cohort.table import read_cohort
 from radiogen.config.base import StageSettings
+from radiogen.config.embedding import EmbeddingSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
+from radiogen.config.location import LocationSettings
 from radiogen.errors import CohortError, InputError
 from radiogen.fusion.tables import read_feature_table
 from radiogen.pipeline.features import run_features
@@ -29,7 +31,12 @@ from radiogen.run.quarantine import Failure
 log = logging.getLogger(__name__)
 
 CLINICAL = "clinical"
-_SETTINGS: dict[str, type[StageSettings]] = {"clinical": ClinicalSettings, "radiomics": RadiomicsSettings}
+_SETTINGS: dict[str, type[StageSettings]] = {
+    "clinical": ClinicalSettings,
+    "embedding": EmbeddingSettings,
+    "location": LocationSettings,
+    "radiomics": RadiomicsSettings,
+}
 
 
 @dataclass(frozen=True)

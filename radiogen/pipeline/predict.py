@@ -44,7 +44,7 @@ def run_predict(
     bundle = load_model(model)
     joined = _joined(bundle, features)
     patient, site, labels = _known_of(joined.index, cohort, str(bundle.card["target"]))
-    found = apply_model(bundle, joined, patient)
+    found = apply_model(bundle, joined, patient, cohort)
     predictions = pd.DataFrame(
         {
             "case": found.index,

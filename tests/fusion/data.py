@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from radiogen.config.classify import ClassifySettings
+from radiogen.fusion.context import RowContext, row_context
 
 FAST = ClassifySettings(classifiers=("elastic-net",), folds=3, repeats=1, inner_folds=3)
 
@@ -36,3 +37,19 @@ def made_up(
         index=pd.Index(cases, name="case"),
     )
     return {"clinical": clinical, "radiomics": radiomics}, cohort
+
+
+def bare_context(X: pd.DataFrame) -> RowContext:
+    """Return what is known of rows of which nothing is known."""
+    return row_context(pd.DataFrame(index=X.index), [str(name) for name in X.columns], [True] * X.shape[1])
+
+
+def perturbed_table(table: pd.DataFrame, unstable: list[str], seed: int = 0, copies: int = 3) -> pd.DataFrame:
+    """Return the table measured under made-up perturbations that only move the unstable columns."""
+    rng = np.random.default_rng(seed)
+    rows = {"none": table}
+    for number in range(1, copies + 1):
+        moved = table + rng.normal(0.0, 1e-3, table.shape)
+        moved[unstable] = rng.normal(size=(len(table), len(unstable)))
+        rows[f"mask-erode-{number}"] = moved
+    return pd.concat(rows, names=["perturbation", "case"]).swaplevel().sort_index()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,11 @@ from radiogen.fusion.classifiers import ElasticNetFamily, RandomForestFamily, Xg
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.names import CLASSIFIERS
 from radiogen.stats.auc import auc
-from tests.fusion.data import FAST
+from tests.fusion.data import FAST, bare_context
+
+
+def fused(seed: int = 0, **settings: Any) -> FusedClassifier:
+    return FusedClassifier.from_settings(ClassifySettings(**settings), seed)
 
 
 def planted(n: int = 120, p: int = 12, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -28,7 +34,7 @@ def planted(n: int = 120, p: int = 12, seed: int = 0) -> tuple[pd.DataFrame, np.
 def test_every_registered_classifier_finds_a_planted_signal(name: str) -> None:
     X, y = planted()
     new, truth = planted(seed=1)
-    model = FusedClassifier((name,), inner_folds=3).fit(X, y)
+    model = fused(classifiers=(name,), inner_folds=3).fit(X, y)
     assert auc(truth, model.predict_proba(new)[:, 1]) > 0.85
     table = model.importance()
     column = "coefficient" if name == "elastic-net" else "gain"
@@ -39,19 +45,19 @@ def test_every_registered_classifier_finds_a_planted_signal(name: str) -> None:
 def test_the_registry_knows_them_all() -> None:
     assert CLASSIFIERS.names() == ["elastic-net", "random-forest", "xgboost"]
     with pytest.raises(ConfigError, match="elastic-net"):
-        FusedClassifier(("elasticnet",)).fit(*planted())
+        fused(classifiers=("elasticnet",)).fit(*planted())
 
 
 def test_average_lies_between_its_members_and_best_is_one_of_them() -> None:
     X, y = planted()
     new, _ = planted(seed=1)
-    average = FusedClassifier(inner_folds=3).fit(X, y)
-    prepared = average.preparation_.transform(new.to_numpy())
+    average = fused(inner_folds=3).fit(X, y)
+    prepared = average.preparation_.transform(new.to_numpy(), bare_context(new))
     each = np.array([model.predict_proba(prepared)[:, 1] for model in average.members_.values()])
     mixed = average.predict_proba(new)[:, 1]
     assert (mixed >= each.min(axis=0) - 1e-6).all()
     assert (mixed <= each.max(axis=0) + 1e-6).all()
-    best = FusedClassifier(combine="best", inner_folds=3).fit(X, y)
+    best = fused(combine="best", inner_folds=3).fit(X, y)
     assert list(best.members_) == [min(best.choices_, key=lambda name: best.choices_[name]["inner_log_loss"])]
 
 
@@ -63,14 +69,14 @@ def test_columns_may_come_in_any_order() -> None:
 
 def test_same_seed_same_numbers() -> None:
     X, y = planted()
-    one, other = (FusedClassifier(inner_folds=3, seed=4).fit(X, y).predict_proba(X) for _ in range(2))
+    one, other = (fused(4, inner_folds=3).fit(X, y).predict_proba(X) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
 def test_probabilities_are_calibrated() -> None:
     X, y = planted(400)
     new, truth = planted(2000, seed=1)
-    p = FusedClassifier(inner_folds=5).fit(X, y).predict_proba(new)[:, 1]
+    p = fused(inner_folds=5).fit(X, y).predict_proba(new)[:, 1]
     slope = LogisticRegression(C=1e9).fit(np.log(p / (1 - p))[:, None], truth).coef_[0, 0]
     assert 0.75 < slope < 1.33
     assert abs(p.mean() - truth.mean()) < 0.05

@@ -136,7 +136,7 @@ def test_one_class_only_says_the_numbers() -> None:
 
 
 def test_a_failing_fold_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: FusedClassifier, X: pd.DataFrame) -> np.ndarray:
+    def broken(self: FusedClassifier, X: pd.DataFrame, context: object) -> np.ndarray:
         raise ValueError("out of order")
 
     monkeypatch.setattr(FusedClassifier, "predict_proba", broken)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from radiogen.config.classify import ClassifySettings
@@ -15,6 +16,7 @@ from radiogen.fusion.prepare import (
     UsableColumns,
     preparation,
 )
+from tests.fusion.data import bare_context
 
 
 def names(n: int) -> np.ndarray:
@@ -89,16 +91,16 @@ def test_l1_keeps_everything_rather_than_nothing() -> None:
     assert len(SparseColumns(strength=2.0).fit(X, np.arange(20) % 2).kept_) == 4
 
 
-@pytest.mark.parametrize("selection", ["none", "correlation", "univariate", "l1"])
+@pytest.mark.parametrize(
+    "selection", ["none", "correlation", "univariate", "l1", "correlation-clusters,mrmr", "stability", "boruta"]
+)
 def test_names_follow_the_columns(selection: str) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 10))
     X[:10, 3] = np.nan
     X[:, 5] = 1.0
     steps = preparation(ClassifySettings(selection=selection, max_columns=4))
-    out = steps.fit_transform(X, np.arange(40) % 2)
-    labels = names(10)
-    for _, step in steps.steps:
-        labels = step.get_feature_names_out(labels)
+    out = steps.fit_transform(X, np.arange(40) % 2, bare_context(pd.DataFrame(X, columns=names(10))))
+    labels = steps.get_feature_names_out(names(10))
     assert out.shape == (40, len(labels))
     assert "f5" not in labels
