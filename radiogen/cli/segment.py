@@ -51,6 +51,9 @@ def segment(
     save_probabilities: Annotated[
         bool | None, typer.Option("--save-probabilities", help="Write probabilities/<case>.safetensors.")
     ] = None,
+    save_samples: Annotated[
+        bool | None, typer.Option("--save-samples", help="Write the mask of every answer as samples/<case>/<k>.nii.gz.")
+    ] = None,
     ensemble: Annotated[
         str | None, typer.Option("--ensemble", help="mean, majority, staple: how several networks become one.")
     ] = None,
@@ -86,6 +89,7 @@ def segment(
         "ensemble": ensemble,
         "postprocess": PostprocessSettings.read(postprocess) if postprocess else None,
         "save_probabilities": save_probabilities,
+        "save_samples": save_samples,
         "device": device,
     }
     settings = SegmentSettings.read(config, **overrides)

@@ -57,6 +57,9 @@ class SegmentSettings(StageSettings):
     save_probabilities: bool = False
     """Write the network's region probabilities as `probabilities/<case>.safetensors` (float16, canonical axes)."""
 
+    save_samples: bool = False
+    """Write the mask of every answer that `uncertainty` asks for as `samples/<case>/<k>.nii.gz`, made as the mask of their mean is."""
+
     device: str = "auto"
     """`auto` (cuda, then mps, then cpu) or a torch device such as `cuda:1`."""
 
@@ -77,6 +80,15 @@ class SegmentSettings(StageSettings):
 
     smallest_ml: float = Field(default=0.05, ge=0)
     """Connected components of the whole tumour below this volume are removed, ml."""
+
+    @property
+    def n_answers(self) -> int:
+        """Return how many answers per case are compared; 0 where no uncertainty is asked for."""
+        if self.uncertainty == "none":
+            return 0
+        if self.uncertainty == "ensemble":
+            return len(self.weights)
+        return min(self.passes, 8) if self.uncertainty == "flips" else self.passes
 
     @field_validator("weights", mode="before")
     @classmethod

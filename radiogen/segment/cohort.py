@@ -18,6 +18,7 @@ What stands in `masks/<case>.json`, beside what every sidecar has (`notice, stag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,7 @@ from radiogen.cohort.masks import region_volumes_ml
 from radiogen.cohort.nifti import Grid, write_image, write_labels
 from radiogen.cohort.table import present_sequences
 from radiogen.config.segment import SegmentSettings
-from radiogen.errors import CaseError
+from radiogen.errors import CaseError, ConfigError
 from radiogen.run.atomic import writing
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs, read_sidecar
@@ -40,7 +41,7 @@ from radiogen.run.quarantine import Failure
 from radiogen.segment.method import MethodResult, SegmentationMethod
 from radiogen.segment.names import SEGMENTATION_METHODS
 from radiogen.segment.weights import default_weights, find_weights, read_card
-from radiogen.types import ED, RC
+from radiogen.types import ED, RC, LabelVolume
 
 STAGE = "segment"
 OWN_LABELS = "brats2023"
@@ -73,7 +74,7 @@ def segment_cohort(
 ) -> SegmentOutcome:
     """Write `masks/<case>.nii.gz` on each case's own grid with `masks/<case>.json` beside it (its keys are at the top of this module).
 
-    Where they are asked for: `probabilities/<case>.safetensors` and `uncertainty/<case>.nii.gz`.
+    Where they are asked for: `probabilities/<case>.safetensors`, `uncertainty/<case>.nii.gz` and `samples/<case>/<k>.nii.gz`.
 
     Args:
         cohort: as `read_cohort` returns it.
@@ -88,6 +89,11 @@ def segment_cohort(
         InputError: the weights cannot be used.
     """
     settings = effective_settings(settings)
+    if settings.save_samples and (settings.method != "network" or settings.uncertainty == "none"):
+        raise ConfigError(
+            f"The method '{settings.method}' with uncertainty '{settings.uncertainty}' gives one answer per case; there are no samples to save.",
+            hint="Use a network with --uncertainty flips, mc-dropout or ensemble.",
+        )
     weights_hash = "+".join(read_card(find_weights(name)).sha256 for name in settings.weights)
     SEGMENTATION_METHODS.load(settings.method)  # an unknown name is the run's problem, not every case's
     worker = _Worker(Path(study), settings, weights_hash)
@@ -133,6 +139,16 @@ def entropy_path(study: Path, case: str) -> Path:
     return Path(study) / "uncertainty" / f"{case}.nii.gz"
 
 
+def sample_paths(study: Path, case: str, n: int) -> list[Path]:
+    """Return where the masks of `n` single answers of a case stand in a study, where they were asked for.
+
+    Example:
+        >>> [path.as_posix() for path in sample_paths(Path("study"), "007", 2)]
+        ['study/samples/007/1.nii.gz', 'study/samples/007/2.nii.gz']
+    """
+    return [Path(study) / "samples" / case / f"{number}.nii.gz" for number in range(1, n + 1)]
+
+
 @dataclass(frozen=True)
 class _Worker:
     study: Path
@@ -145,7 +161,7 @@ class _Worker:
         out = mask_path(self.study, case)
         provenance = self._provenance(row, given)
         extra = [] if given else self._extra(case)
-        if all(provenance.is_current([path]) for path in (out, *extra)):
+        if all(provenance.is_current(paths) for paths in ([out], *extra)):
             return read_sidecar(out)
         images = read_case(row)
         description, result = self._given(row, images) if given else self._made(images)
@@ -175,15 +191,16 @@ class _Worker:
         provenance.record([out], **facts)
         return facts
 
-    def _extra(self, case: str) -> list[Path]:
-        """Return the files that are written beside the mask."""
+    def _extra(self, case: str) -> list[list[Path]]:
+        """Return the files that are written beside the mask, each list with one sidecar."""
         if self.settings.method != "network":
             return []
         wanted = {
             probabilities_path(self.study, case): self.settings.save_probabilities,
             entropy_path(self.study, case): self.settings.uncertainty_map,
         }
-        return [path for path, asked in wanted.items() if asked]
+        samples = sample_paths(self.study, case, self.settings.n_answers) if self.settings.save_samples else []
+        return [[path] for path, asked in wanted.items() if asked] + ([samples] if samples else [])
 
     def _write_extra(self, case: str, result: MethodResult, grid: Grid, provenance: Provenance) -> None:
         if result.probabilities:
@@ -195,6 +212,17 @@ class _Worker:
             path = entropy_path(self.study, case)
             write_image(path, result.entropy, grid)
             provenance.record([path], case=case, unit="bits", meaning="largest predictive entropy of any region")
+        if result.samples:
+            self._write_samples(case, result.samples, grid, provenance)
+
+    def _write_samples(self, case: str, samples: Sequence[LabelVolume], grid: Grid, provenance: Provenance) -> None:
+        paths = sample_paths(self.study, case, len(samples))
+        # An earlier run may have asked for more; its samples are not of this one.
+        for old in set(paths[0].parent.glob("*.nii.gz")) - set(paths):
+            old.unlink()
+        for path, labels in zip(paths, samples, strict=True):
+            write_labels(path, labels, grid)
+        provenance.record(paths, case=case, meaning=f"mask of each answer of {self.settings.uncertainty}")
 
     def _provenance(self, row: pd.Series, given: bool) -> Provenance:
         inputs: dict[str, str | Path | None] = dict(present_sequences(row))
@@ -203,7 +231,7 @@ class _Worker:
             inputs["mask"] = row["mask"]
             settings = {"method": "given", "mask_labels": row.get("mask_labels") or "auto"}
         else:
-            settings = self.settings.model_dump(mode="json", exclude={"weights", "given_masks"})
+            settings = self.settings.model_dump(mode="json", exclude={"weights", "given_masks", "save_samples"})
         hashes = hash_inputs(inputs)
         if self.weights_hash and not given:
             hashes["weights"] = self.weights_hash

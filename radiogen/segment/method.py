@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ class MethodResult:
         unknown_regions: regions that are empty because they could not be determined; their volume is unknown, not zero.
         probabilities: region -> probability on the canonical voxels, only where they were asked for.
         entropy: predictive entropy on the canonical voxels, bits, only where it was asked for.
+        samples: labels of every single answer on the canonical voxels, only where they were asked for.
         confidence: facts for the sidecar about how sure the method is: `uncertainty`, `confidence`, `quality`, `quality_note`.
         flag_reason: why a reader should look at this case before using its mask; empty: nothing known speaks against it.
     """
@@ -31,6 +32,7 @@ class MethodResult:
     unknown_regions: list[str] = field(default_factory=list)
     probabilities: Mapping[str, Volume] = field(default_factory=dict)
     entropy: Volume | None = None
+    samples: Sequence[LabelVolume] = ()
     confidence: Mapping[str, Any] = field(default_factory=dict)
     flag_reason: str = ""
 

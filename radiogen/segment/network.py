@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from radiogen.cohort.case import CaseImages
 from radiogen.config.segment import SegmentSettings
@@ -100,14 +101,14 @@ class NetworkMethod:
         box = _common_box([item.box for item in inputs])
         voxel_ml = float(np.prod(case.grid.voxel_size_mm)) / 1000
         confidence: dict[str, dict[str, float]] = {}
+        samples: list[LabelVolume] = []
         if self.settings.ensemble == "mean" or len(self.engines) == 1:
-            mean, confidence = self._asked(inputs, box)
+            mean, confidence, samples = self._asked(inputs, box, voxel_ml)
             found = self._decided(mean, voxel_ml)
         else:
             mean, found = self._voted(inputs, box, voxel_ml)
-        found[~without_small(found > 0, self.settings.smallest_ml / voxel_ml)] = 0
-        labels = np.zeros(case.grid.canonical_shape, dtype=np.uint8)
-        labels[box] = found
+        shape = case.grid.canonical_shape
+        labels = self._placed(found, box, shape, voxel_ml)
         used = [name for name in case.images if any(name in item.used for item in inputs)]
         notes = list(dict.fromkeys(note for item in inputs for note in item.notes))
         facts, flag = self._facts(confidence)
@@ -115,6 +116,7 @@ class NetworkMethod:
             labels, used, notes,
             probabilities={name: _whole(p, box, labels.shape) for name, p in mean.items()} if self.settings.save_probabilities else {},
             entropy=_whole(predictive_entropy(mean), box, labels.shape) if self.settings.uncertainty_map else None,
+            samples=[self._placed(sample, box, shape, voxel_ml) for sample in samples],
             confidence=facts,
             flag_reason=flag,
         )  # fmt: skip
@@ -125,6 +127,15 @@ class NetworkMethod:
         rules = self.settings.postprocess.model_copy(update={"thresholds": self.thresholds})
         return postprocess(probabilities, rules, voxel_ml)
 
+    def _placed(
+        self, found: LabelVolume, box: Box, shape: tuple[int, int, int], voxel_ml: float
+    ) -> UInt8[np.ndarray, "x y z"]:
+        """Return the labels of a box on the whole case, without components that are too small to be believed."""
+        found[~without_small(found > 0, self.settings.smallest_ml / voxel_ml)] = 0
+        labels = np.zeros(shape, dtype=np.uint8)
+        labels[box] = found
+        return labels
+
     def _voted(self, inputs: list[NetworkInput], box: Box, voxel_ml: float) -> tuple[Probabilities, LabelVolume]:
         """Return the mean of the networks, and the vote of their masks."""
         answers = self._members(inputs, box, FLIPS if self.settings.tta else FLIPS[:1])
@@ -132,27 +143,33 @@ class NetworkMethod:
         join = majority_vote if self.settings.ensemble == "majority" else staple_labels
         return self._mean(answers), join(masks)
 
-    def _asked(self, inputs: list[NetworkInput], box: Box) -> tuple[Probabilities, dict[str, dict[str, float]]]:
-        """Return the mean answer and, where several were asked for, how far they agree on each region."""
+    def _asked(
+        self, inputs: list[NetworkInput], box: Box, voxel_ml: float
+    ) -> tuple[Probabilities, dict[str, dict[str, float]], list[LabelVolume]]:
+        """Return the mean answer and, where several were asked for, how far they agree on each region, and the labels of each if they are wanted."""
         if self.settings.uncertainty == "none":
             flips = FLIPS if self.settings.tta else FLIPS[:1]
-            return self._combined(inputs, box, flips), {}
+            return self._combined(inputs, box, flips), {}, []
         thresholds = self.thresholds
         mean: Probabilities = {}
         masks: dict[str, list[np.ndarray]] = {}
         weights: list[float] = []
+        samples: list[LabelVolume] = []
         for answer, weight in self._answers(inputs, box):
             weights.append(weight)
+            if self.settings.save_samples:
+                samples.append(self._decided(answer, voxel_ml))
             for name, probability in answer.items():
                 mean[name] = mean[name] + weight * probability if name in mean else weight * probability
                 masks.setdefault(name, []).append(probability > thresholds[name])
         mean = {name: (total / sum(weights)).astype(np.float32) for name, total in mean.items()}
-        return mean, {name: asdict(region_confidence(masks[name], mean[name], thresholds[name])) for name in mean}
+        confidence = {name: asdict(region_confidence(masks[name], mean[name], thresholds[name])) for name in mean}
+        return mean, confidence, samples
 
     def _answers(self, inputs: list[NetworkInput], box: Box) -> Iterator[tuple[Probabilities, float]]:
         """Yield the answers of a case and their weights."""
         if self.settings.uncertainty == "flips":
-            for flip in FLIPS[: self.settings.passes]:
+            for flip in FLIPS[: self.settings.n_answers]:
                 yield self._combined(inputs, box, (flip,)), 1.0
         elif self.settings.uncertainty == "ensemble":
             flips = FLIPS if self.settings.tta else FLIPS[:1]
@@ -186,9 +203,7 @@ class NetworkMethod:
                 "quality": None,
                 "quality_note": "No uncertainty was asked for.",
             }, ""
-        passes = {"flips": min(self.settings.passes, len(FLIPS)), "ensemble": len(self.engines)}.get(
-            kind, self.settings.passes
-        )
+        passes = self.settings.n_answers
         quality, note = self._quality(kind, passes, confidence)
         facts = {
             "uncertainty": {"from": kind, "passes": passes},

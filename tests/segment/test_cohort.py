@@ -18,7 +18,7 @@ from radiogen.errors import ConfigError
 from radiogen.segment import weights as weights_module
 from radiogen.segment.cohort import effective_settings, segment_cohort
 from radiogen.stats.overlap import dice
-from tests.segment.data import tiny_weights
+from tests.segment.data import made_up_case, tiny_weights
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +144,63 @@ def test_probabilities_entropy_confidence_and_flags_are_written(phantoms: Path, 
     (study / "uncertainty" / "phantom-001.nii.gz").unlink()
     segment_cohort(cohort, study, settings)
     assert (study / "uncertainty" / "phantom-001.nii.gz").is_file()
+
+
+def small_cohort(folder: Path) -> pd.DataFrame:
+    """One made-up case whose files have another axis order than the canonical one."""
+    case = made_up_case()
+    affine = np.diag([-2.0, 2.0, 2.0, 1.0])
+    paths = {}
+    for name, image in case.images.items():
+        paths[name] = str(folder / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(image[::-1]), affine), paths[name])
+    return pd.DataFrame([paths], index=pd.Index(["a"], name="case"))
+
+
+def test_the_mask_of_every_answer_is_written_on_the_inputs_grid(tmp_path: Path) -> None:
+    cohort, study = small_cohort(tmp_path), tmp_path / "study"
+    # Only the whole tumour, which is where the mirrored answers of these random weights differ.
+    weights = str(tiny_weights(tmp_path, thresholds={"tc": 1.0, "et": 1.0}))
+    settings = SegmentSettings(weights=weights, uncertainty="flips", passes=3, save_samples=True, smallest_ml=0.0)
+    assert segment_cohort(cohort, study, settings).failures == []
+    folder = study / "samples" / "a"
+    assert sorted(path.name for path in folder.iterdir()) == ["1.json", "1.nii.gz", "2.nii.gz", "3.nii.gz"]
+    image = nib.load(cohort.iloc[0]["t1c"])
+    samples = [nib.load(path) for path in sorted(folder.glob("*.nii.gz"))]
+    for sample in samples:
+        assert sample.shape == image.shape
+        np.testing.assert_allclose(sample.affine, image.affine)
+    masks = [np.asarray(sample.dataobj) > 0 for sample in samples]
+    dices = [dice(masks[a], masks[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert max(dices) < 1
+    facts = json.loads((study / "masks" / "a.json").read_text())
+    assert facts["confidence"]["wt"]["agreement"] == pytest.approx(np.mean(dices), abs=1e-6)
+    # Kept where they are true, made again where one is gone, and no sample of an earlier run stays.
+    before = (folder / "3.nii.gz").stat().st_mtime_ns
+    segment_cohort(cohort, study, settings)
+    assert (folder / "3.nii.gz").stat().st_mtime_ns == before
+    (folder / "2.nii.gz").unlink()
+    segment_cohort(cohort, study, settings)
+    assert (folder / "2.nii.gz").is_file()
+    segment_cohort(cohort, study, settings.model_copy(update={"passes": 2}))
+    assert sorted(path.name for path in folder.glob("*.nii.gz")) == ["1.nii.gz", "2.nii.gz"]
+
+
+def test_samples_that_nothing_can_give_are_refused(tmp_path: Path) -> None:
+    weights = str(tiny_weights(tmp_path))
+    for settings in (
+        SegmentSettings(weights=weights, save_samples=True),
+        SegmentSettings(method="flair-threshold", uncertainty="flips", save_samples=True),
+    ):
+        with pytest.raises(ConfigError, match="no samples to save"):
+            segment_cohort(small_cohort(tmp_path), tmp_path / "study", settings)
+
+
+def test_the_number_of_answers() -> None:
+    assert SegmentSettings().n_answers == 0
+    assert SegmentSettings(uncertainty="flips", passes=20).n_answers == 8
+    assert SegmentSettings(uncertainty="mc-dropout", passes=20).n_answers == 20
+    assert SegmentSettings(uncertainty="ensemble", weights=("a", "b", "c")).n_answers == 3
 
 
 def test_a_case_below_the_bar_is_flagged_in_the_tables(phantoms: Path, tmp_path: Path) -> None:
