@@ -22,6 +22,9 @@ class CorridorSettings(StageSettings):
     least_white: float = Field(default=0.1, gt=0, le=1)
     """Voxels with a smaller share of white matter are closed; 1 mm through a voxel costs 1 / its share of white matter."""
 
+    midline_white: float = Field(default=0.5, gt=0, le=1)
+    """Within a voxel of the midline this share is needed: commissures and brainstem are passed, the falx is not."""
+
     reach_mm: float = Field(default=4.0, ge=0, le=20)
     """A way may start this far from a region (MRtrix assigns the ends of streamlines within 4 mm as well)."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float, Float32, Integer, UInt16
+from jaxtyping import Float, Float32, Int8, Integer, UInt16
 from scipy.ndimage import distance_transform_edt, find_objects
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
@@ -60,6 +60,7 @@ def find_ways(
     voxel_size_mm: VoxelSize,
     settings: CorridorSettings,
     advance: Callable[[int], None] = lambda done: None,
+    side: Int8[np.ndarray, "i j k"] | None = None,
 ) -> Ways:
     """Find the cheapest ways from every region through white matter (Dijkstra, steps to all 26 neighbours).
 
@@ -72,6 +73,8 @@ def find_ways(
         voxel_size_mm: of both.
         settings: `least_white`, `reach_mm`.
         advance: told how many regions were done.
+        side: -1 left, 1 right, 0 midline; a region is not entered from the other side, nor at the midline: the fissure between the hemispheres is
+            narrower than `reach_mm`. None: there are no sides.
 
     Source: minimal paths as connections, Iturria-Medina et al., NeuroImage 2007;36:645 (there on diffusion data; here on the white matter of
     a template); Dijkstra, Numerische Mathematik 1959;1:269.
@@ -82,7 +85,9 @@ def find_ways(
     voxels = np.flatnonzero(open_)
     number[open_] = np.arange(len(voxels))
     start, end, cost = _steps(open_, number, 1 / np.clip(white, settings.least_white, 1).astype(float), voxel_size_mm)
-    entry, entered, entry_cost = _entries(nodes, open_, number, voxel_size_mm, settings.reach_mm)
+    entry, entered, entry_cost = _entries(
+        nodes, open_, number, voxel_size_mm, settings.reach_mm, np.ones(nodes.shape, np.int8) if side is None else side
+    )
     # Every region is a vertex of its own with ways out and none in: no way leads through another region's vertex.
     size = len(voxels) + n_nodes
     graph = csr_matrix(
@@ -137,14 +142,18 @@ def _entries(
     number: Integer[np.ndarray, "i j k"],
     size_mm: VoxelSize,
     reach_mm: float,
+    side: Int8[np.ndarray, "i j k"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return where each region touches white matter: region, voxel, cost."""
     found = []
     for node, box in _boxes(nodes, size_mm, reach_mm):
-        distance_mm = distance_transform_edt(nodes[box] != node + 1, sampling=size_mm)
-        near = open_[box] & (distance_mm <= reach_mm)
-        count = int(near.sum())
-        found.append((np.full(count, node), number[box][near], distance_mm[near] + _ENTRY_COST))
+        for one_side in (-1, 1):
+            here = side[box] == one_side
+            inside = here & (nodes[box] == node + 1)
+            if inside.any():
+                distance_mm = distance_transform_edt(~inside, sampling=size_mm)
+                near = open_[box] & here & (distance_mm <= reach_mm)
+                found.append((np.full(int(near.sum()), node), number[box][near], distance_mm[near] + _ENTRY_COST))
     regions, voxels, costs = (np.concatenate(part) for part in zip(*found, strict=True))
     return regions, voxels, costs
 

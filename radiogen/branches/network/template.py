@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Int8, Integer
 
 from radiogen import __version__
 from radiogen.branches.network.atlas import Nodes, atlas_content, load_nodes
 from radiogen.branches.network.base import NetworkTemplate
 from radiogen.branches.network.connectome import read_connectome
 from radiogen.branches.network.corridors import choose_pairs, find_ways
-from radiogen.branches.network.space import BrainSpace, brain_space
+from radiogen.branches.network.space import BrainSpace, brain_space, world_of
 from radiogen.branches.network.tractogram import densest_voxels, read_subjects
 from radiogen.cohort.nifti import Grid
 from radiogen.config.network import NetworkTemplateSettings
@@ -26,6 +26,7 @@ from radiogen.errors import InputError
 from radiogen.resources import cache_folder, sha256_file
 from radiogen.run.atomic import writing
 from radiogen.run.provenance import content_hash
+from radiogen.types import Volume
 
 FORMAT = "radiogen network template 1"
 
@@ -103,7 +104,8 @@ def from_corridors(
     connectome = None
     if settings.connectome is not None:
         connectome = read_connectome(settings.connectome, nodes.atlas_rows, nodes.atlas_size)
-    ways = find_ways(nodes.labels, space.white, space.grid.voxel_size_mm, chosen, advance)
+    white, side = split_hemispheres(space, chosen.midline_white)
+    ways = find_ways(nodes.labels, white, space.grid.voxel_size_mm, chosen, advance, side)
     pairs = choose_pairs(ways.pair_cost, chosen.density, connectome)
     if not len(pairs):
         raise InputError(
@@ -120,6 +122,24 @@ def from_corridors(
         facts["connectome"] = {"file": settings.connectome.name, "sha256": sha256_file(settings.connectome)}
         facts["weights"] = "log(1 + strength in the connectome), divided by the largest"
     return _assemble("corridors", nodes, space, pairs, weights, regions, facts)
+
+
+def split_hemispheres(space: BrainSpace, least_white: float) -> tuple[Volume, Int8[np.ndarray, "i j k"]]:
+    """Return the white matter with the midline closed except for commissures and brainstem, and the side of every voxel.
+
+    On voxels of 2 mm the medial cortex of both hemispheres touches; without this, ways would lead straight through the falx.
+
+    Args:
+        space: the template brain.
+        least_white: voxels at the midline with a smaller share of white matter are closed.
+
+    Returns:
+        Share of white matter, and -1 left, 1 right, 0 at x = 0.
+    """
+    x = world_of(space.grid)[0]
+    midline = np.abs(x) <= space.grid.voxel_size_mm[0] * 1.01
+    white = np.where(midline & (space.white < least_white), np.float32(0), space.white)
+    return white.astype(np.float32), np.where(np.abs(x) < 1e-3, 0, np.sign(x)).astype(np.int8)
 
 
 def _log_weights(strength: Float[np.ndarray, " e"]) -> Float[np.ndarray, " e"]:
