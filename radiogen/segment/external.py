@@ -6,12 +6,10 @@ import hashlib
 import pickle
 import shutil
 import tempfile
-import urllib.request
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,13 +23,12 @@ from safetensors.torch import load_file
 from radiogen.config.base import StageSettings
 from radiogen.errors import ConfigError, InputError
 from radiogen.registry import did_you_mean
-from radiogen.resources import cache_folder
+from radiogen.resources import cache_folder, download
 from radiogen.run.atomic import writing
 from radiogen.segment.networks import build_network
 from radiogen.segment.weights import WeightsCard, card_path, save_weights, verify_weights
 
 _WRAPPERS = ("model", "state_dict", "network_weights")
-_TIMEOUT_S = 60
 
 
 class Pinned(StageSettings):
@@ -124,18 +121,8 @@ def fetch_weights(name: str) -> Path:
     """
     entry = find_published(name)
     file = cache_folder() / "downloads" / f"{name}.pt"
-    problems = []
-    for url in (entry.url, *entry.mirrors):
-        try:
-            with writing(file) as beside:
-                _download(url, beside)
-                _check_file(beside, name, entry)
-            break
-        except (HTTPException, OSError) as error:  # URLError and time-outs are OSErrors
-            problems.append(f"{url}: {error}")
-        except InputError as error:
-            problems.append(f"{url}: {error.message}")
-    else:
+    problems = download((entry.url, *entry.mirrors), file, lambda beside: _check_file(beside, name, entry))
+    if problems:
         raise InputError(
             f"{name} could not be fetched:",
             problems=problems,
@@ -144,11 +131,6 @@ def fetch_weights(name: str) -> Path:
     imported = import_published(file, name)
     file.unlink()
     return imported
-
-
-def _download(url: str, file: Path) -> None:
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, open(file, "wb") as out:
-        shutil.copyfileobj(answer, out)
 
 
 def import_published(file: str | Path, name: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from scipy.sparse import csr_matrix
 
 from radiogen.branches.embedding.base import InputSpec
@@ -15,15 +15,18 @@ from radiogen.cohort.masks import region_masks
 from radiogen.cohort.nifti import Grid
 from radiogen.errors import CaseError, ConfigError, GeometryError
 from radiogen.registry import did_you_mean
-from radiogen.types import Affine, LabelVolume, Mask, Volume
+from radiogen.types import Affine, Mask, Volume
 
 PreparedVolume = Float32[np.ndarray, "a b c"]
 """A volume on a network's voxels, RAS."""
 
+Labels = UInt8[np.ndarray, "_i _j _k"]
+"""The tumour in radiogen's labels, canonical; that it has the image's shape is checked with a message."""
+
 Triple = tuple[float, float, float]
 
-VIDEO_LEAST = (126, 126, 50)
-"""Voxels of 1 x 1 x 3 mm that `video255` is computed over at least; smaller images are padded with zeros. Source: see `video255`."""
+VIDEO_LEAST_MM = (126.0, 126.0, 150.0)
+"""`video255` is computed over at least so much; smaller images are padded with zeros. Source: see `video255`."""
 
 NO_TUMOUR_NOTE = "The mask is empty: the input was centred on the brain."
 
@@ -74,7 +77,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-def prepare_input(image: Volume, voxel_size_mm: Triple, labels: LabelVolume | None, spec: InputSpec) -> PreparedVolume:
+def prepare_input(image: Volume, voxel_size_mm: Triple, labels: Labels | None, spec: InputSpec) -> PreparedVolume:
     """Return an image as a network expects it; the same input gives the same bytes, a mirrored one the mirrored volume.
 
     What the box covers beyond the image is background. A tumour box of an empty mask is centred on the brain: `prepare` says so in its notes.
@@ -102,7 +105,7 @@ def prepare_input(image: Volume, voxel_size_mm: Triple, labels: LabelVolume | No
     return _prepared(image, voxel_size_mm, box_of(image, voxel_size_mm, labels, spec), spec)
 
 
-def prepare(image: Volume, grid: Grid, labels: LabelVolume | None, spec: InputSpec) -> Prepared:
+def prepare(image: Volume, grid: Grid, labels: Labels | None, spec: InputSpec) -> Prepared:
     """Return `prepare_input` together with where it lies in the case.
 
     Args:
@@ -122,11 +125,12 @@ def prepare(image: Volume, grid: Grid, labels: LabelVolume | None, spec: InputSp
     return Prepared(_prepared(image, grid.voxel_size_mm, box, spec), box.affine_to_case, box.notes)
 
 
-def box_of(image: Volume, voxel_size_mm: Triple, labels: LabelVolume | None, spec: InputSpec) -> Box:
+def box_of(image: Volume, voxel_size_mm: Triple, labels: Labels | None, spec: InputSpec) -> Box:
     """Return where a network's input lies in the case.
 
     `tumour`: around the middle of the whole tumour's bounding box (of all labels where there is a cavity only); where the mask is empty, as `brain`.
-    `brain`: around the middle of the bounding box of what is not zero (for `video255`: not air). `volume`: the whole image.
+    A single axial slice (`spec.shape` ends with 1) is the one with most of the tumour, in the middle of those where several have as much. `brain`:
+    around the middle of the bounding box of what is not zero (for `video255`: not air). `volume`: the whole image.
 
     Args:
         image: one sequence, RAS.
@@ -166,7 +170,8 @@ def box_of(image: Volume, voxel_size_mm: Triple, labels: LabelVolume | None, spe
         tumour = region_masks(labels)["wt"]
         tumour = tumour if tumour.any() else labels > 0
         if tumour.any():
-            return Box(middle_of(np.asarray(tumour)), step, spec.shape)
+            i, j, k = middle_of(np.asarray(tumour))
+            return Box((i, j, _largest_plane(np.asarray(tumour)) if spec.shape[2] == 1 else k), step, spec.shape)
         notes = (NO_TUMOUR_NOTE,)
     return Box(middle_of(not_air(image) if spec.intensity == "video255" else image != 0), step, spec.shape, notes)
 
@@ -184,6 +189,13 @@ def middle_of(mask: Mask) -> Triple:
         found = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
         middle.append((found[0] + found[-1]) / 2 if found.size else (mask.shape[axis] - 1) / 2)
     return _triple(middle)
+
+
+def _largest_plane(mask: Mask) -> float:
+    """Return the axial plane with most of a mask, the middle one of several."""
+    areas = mask.sum(axis=(0, 1))
+    largest = np.flatnonzero(areas == areas.max())
+    return float(largest[(len(largest) - 1) // 2] + largest[len(largest) // 2]) / 2
 
 
 def back_to_case(prepared: PreparedVolume, affine_to_case: Affine, shape: tuple[int, int, int]) -> Volume:
@@ -232,8 +244,8 @@ def _prepared(image: Volume, voxel_size_mm: Triple, box: Box, spec: InputSpec) -
     if spec.intensity == "video255":
         # As published, on the network's voxels: the statistics are the whole padded image's, whatever the box shows of it.
         i, j, k = (
-            max(int(np.ceil(n / step)), least)
-            for n, step, least in zip(image.shape, box.step, VIDEO_LEAST, strict=True)
+            max(int(np.ceil(n / step - 1e-6)), int(np.ceil(least / (step * size) - 1e-6)))
+            for n, step, size, least in zip(image.shape, box.step, voxel_size_mm, VIDEO_LEAST_MM, strict=True)
         )
         whole = Box(_triple((n - 1) / 2 for n in image.shape), box.step, (i, j, k))
         return video255(sample(image, box), sample(image, whole))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from jaxtyping import Float32
 
 from radiogen.preprocess.intensity import zscore as zscore_inside
 from radiogen.types import Mask, Volume
+
+AnyVolume = Float32[np.ndarray, "_i _j _k"]
+"""A volume on voxels of its own."""
 
 AIR = 1.0
 """Grey values of raw scans up to this one are air, for `video255`. Source: see `video255`."""
@@ -64,7 +68,7 @@ def raw(image: Volume) -> Volume:
     return image.copy()
 
 
-def video255(image: Volume, whole: Volume | None = None) -> Volume:
+def video255(image: Volume, whole: AnyVolume | None = None) -> Volume:
     """Return the image in the range of a film: (v - mean) / sd * 255 / 8 + 255 / 3, and 0 where there is air.
 
     Args:
@@ -85,7 +89,7 @@ def video255(image: Volume, whole: Volume | None = None) -> Volume:
     return np.where(shown, scaled, 0).astype(np.float32)
 
 
-def is_raw(image: Volume) -> bool:
+def is_raw(image: AnyVolume) -> bool:
     """Return whether grey values are a scanner's: none below 0, and some above 1; normalised images have neither."""
     return bool(image.size > 0 and image.min() >= 0 and image.max() > AIR)
 
