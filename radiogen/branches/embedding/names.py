@@ -27,6 +27,12 @@ EMBEDDING_NETWORKS = Registry(
         "swin3d-t": "radiogen.branches.embedding.video:build_swin3d",
         "multiscale-efficientnet-b7": "radiogen.branches.embedding.multiscale:build",
         "late-fusion": "radiogen.branches.embedding.fusion:build",
+        "c3d": "radiogen.branches.embedding.c3d:build",
+        "slice-cnn": "radiogen.branches.embedding.slices:build_slice_cnn",
+        "slices-resnet18": "radiogen.branches.embedding.slices:build_resnet18",
+        "slices-resnet34": "radiogen.branches.embedding.slices:build_resnet34",
+        "slices-resnet50": "radiogen.branches.embedding.slices:build_resnet50",
+        "slices-efficientnet-b0": "radiogen.branches.embedding.slices:build_efficientnet_b0",
     },
 )
 """Name -> a function `build(channels: int = 1, **arguments) -> Backbone` with random weights; weights are loaded by `embedding.weights`."""
@@ -51,6 +57,11 @@ EMBEDDING_LOADERS = Registry(
         "r2plus1d-18": "radiogen.branches.embedding.video:load_torchvision",
         "swin3d-t": "radiogen.branches.embedding.video:load_torchvision",
         "multiscale-efficientnet-b7": "radiogen.branches.embedding.multiscale:load_imagenet",
+        "c3d": "radiogen.branches.embedding.c3d:load_c3d",
+        "slices-resnet18": "radiogen.branches.embedding.slices:load_imagenet",
+        "slices-resnet34": "radiogen.branches.embedding.slices:load_imagenet",
+        "slices-resnet50": "radiogen.branches.embedding.slices:load_imagenet",
+        "slices-efficientnet-b0": "radiogen.branches.embedding.slices:load_imagenet",
     },
 )
 """Name -> a function `load(state, network) -> None` that puts a publisher's state dict into it; networks not listed have no published weights."""
