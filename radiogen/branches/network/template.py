@@ -214,7 +214,7 @@ def load_template_file(path: str | Path) -> NetworkTemplate:
     if not path.is_file():
         raise InputError(f"The network template {path} does not exist.", hint="Make one: radiogen network template.")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in _KEYS}
         about = json.loads(arrays["about"].tobytes().decode())
         if about["format"] != FORMAT:
