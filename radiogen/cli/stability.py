@@ -58,9 +58,9 @@ def stability(
     found = run_stability(
         read_cohort(cohort), output, settings, samples=samples, jobs=jobs, dask=dask, progress=progress
     )
-    stable = found.table[found.table["low"] >= STABLE].groupby("family").size()
     for family in dict.fromkeys(found.table["family"]):
         words = "all together" if family == ALL else family
-        n = int((found.table["family"] == family).sum())
-        typer.echo(f"{words}: {stable.get(family, 0)} of {n} features stable (ICC's lower bound {STABLE} or above)")
+        low = found.table.loc[found.table["family"] == family, "low"].dropna()
+        said = f"{(low >= STABLE).sum()} of {len(low)} features stable (ICC's lower bound {STABLE} or above)"
+        typer.echo(f"{words}: {said if len(low) else 'agreement between cases cannot be said from so few'}")
     fail_if_incomplete(len(found.failures), output / "failed.csv")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from radiogen.branches.radiomics.plan import make_plan
 from radiogen.branches.radiomics.stability import (
+    ALGORITHM,
     FEATURES_ALGORITHM,
     STABLE,
     STAGE,
@@ -70,13 +71,15 @@ def run_stability(
 
     Raises:
         ConfigError: the settings are not accepted.
-        InputError: there is nothing to perturb, or no case has samples.
+        InputError: there is nothing to perturb, no case has samples, or no case has a sequence that is asked for.
         OutputError: the study folder cannot be written.
     """
     study = Path(study)
     outputs = _outputs(study)
     kept = {**make_plan(settings).as_dict(), "perturbations": settings.perturbations, "seed": settings.seed}
-    provenance = Provenance(STAGE, {**kept, "algorithm": FEATURES_ALGORITHM}, input_hashes(cohort, settings, samples))
+    provenance = Provenance(
+        STAGE, {**kept, "algorithms": [ALGORITHM, FEATURES_ALGORITHM]}, input_hashes(cohort, settings, samples)
+    )
     if provenance.is_current(outputs) and read_sidecar(outputs[0]).get("n_failed") == 0:
         perturbed = pd.read_parquet(outputs[0])
         if list(dict.fromkeys(perturbed.index.get_level_values("case"))) == [str(case) for case in cohort.index]:
@@ -88,6 +91,8 @@ def run_stability(
     )
     write_failures(study / "failed.csv", found.failures, stages=[STAGE])
     table = stability_table(found.features)
+    if table.empty:  # every case failed: there is nothing to draw, and what an earlier run wrote stays
+        return StabilityOutcome(found.features, table, found.failures)
     with writing(outputs[0]) as beside:
         found.features.to_parquet(beside)
     write_csv(outputs[1], table, index=False)

@@ -102,10 +102,17 @@ def write_stability_page(
             tables=[Table(counts, "Features by family of perturbations; category by the lower bound (Koo & Li 2016).")],
         )
     ]
-    together = table[table["family"] == "all"]
-    share = float((together["low"] >= stable).mean()) if len(together) else float("nan")
-    lead = f"{share:.0%} of {len(together)} features are stable under all perturbations together ({n_cases} cases)."
+    lead = _lead(table, stable, n_cases)
     write_page(path, "Stability of radiomics", sections, lead=lead, provenance=provenance)
+
+
+def _lead(table: pd.DataFrame, stable: float, n_cases: int) -> str:
+    # A bound that is not known is neither stable nor unstable.
+    known = table.loc[table["family"] == "all", "low"].dropna()
+    if known.empty:
+        return f"Which features tell cases apart cannot be said from {n_cases} case(s); the table shows how far one case changes."
+    share = float((known >= stable).mean())
+    return f"{share:.0%} of {len(known)} features are stable under all perturbations together ({n_cases} cases)."
 
 
 def _counts(table: pd.DataFrame, stable: float) -> pd.DataFrame:
@@ -113,13 +120,13 @@ def _counts(table: pd.DataFrame, stable: float) -> pd.DataFrame:
     for name in sorted(dict.fromkeys(table["family"]), key=lambda word: list(FAMILY_WORDS).index(word)):
         part = table[table["family"] == name]
         words = part["category"].value_counts()
-        variation = part["cv"].dropna()
+        known, variation = part["low"].dropna(), part["cv"].dropna()
         rows.append(
             {
                 "family": FAMILY_WORDS[name],
                 "features": len(part),
                 **{word: int(words.get(word, 0)) for word in ("excellent", "good", "moderate", "poor", "undetermined")},
-                f"lower bound {stable} or above": f"{(part['low'] >= stable).mean():.0%}",
+                f"lower bound {stable} or above": f"{(known >= stable).mean():.0%}" if len(known) else None,
                 "median variation within a case": f"{variation.median():.1%}" if len(variation) else None,
             }
         )

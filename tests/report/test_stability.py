@@ -42,3 +42,11 @@ def test_the_page_warns_of_few_cases(tmp_path: Path) -> None:
     write_stability_page(tmp_path / "b.html", made_up(), 0.75, 30, {})
     assert "intervals are wide" in (tmp_path / "a.html").read_text()
     assert "intervals are wide" not in (tmp_path / "b.html").read_text()
+
+
+def test_what_no_bound_says_is_not_called_unstable(tmp_path: Path) -> None:
+    unknown = made_up().assign(low=np.nan)
+    write_stability_page(tmp_path / "page.html", unknown, 0.75, 1, {})
+    page = (tmp_path / "page.html").read_text()
+    assert "cannot be said from 1 case(s)" in page
+    assert ">0%" not in page

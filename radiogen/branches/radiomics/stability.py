@@ -81,7 +81,7 @@ def perturb_cohort(
 
     Raises:
         ConfigError: the settings are not accepted by PyRadiomics.
-        InputError: there is nothing to perturb, or no case has samples.
+        InputError: there is nothing to perturb, no case has samples, or nothing could be measured in any case.
     """
     plan = make_plan(settings)
     rows = {str(case): (row, case_samples(samples, str(case))) for case, row in cohort.iterrows()}
@@ -93,6 +93,10 @@ def perturb_cohort(
         raise InputError("There is nothing to perturb.", hint="Name perturbations, or give --samples.")
     work = partial(_case_rows, plan=plan, settings=settings, cache_folder=cache_folder)
     done, failures = run_cases(work, rows, stage=STAGE, jobs=jobs, dask=dask, progress=progress)
+    if done and not any(found.values for by in done.values() for found in by.values()):
+        raise InputError(
+            "No feature could be measured in any case.", hint="Look at the settings' sequences and regions."
+        )
     features = _table({(case, name): found for case, by in done.items() for name, found in by.items()})
     notes = {case: _notes(by) for case, by in done.items()}
     return PerturbedCohort(features, failures, {case: found for case, found in notes.items() if found})
