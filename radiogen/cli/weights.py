@@ -43,22 +43,81 @@ def list_weights() -> None:
     for name, entry in published_weights().items():
         if name not in installed:
             typer.echo(f"{name}: {entry.title}; not installed: radiogen weights fetch {name}. {entry.trust}")
+    _list_backbones()
 
 
-def fetch(name: Annotated[str, typer.Argument(help="Name of published weights; see `radiogen weights list`.")]) -> None:
+def _list_backbones() -> None:
+    """List weights of embedding networks: installed ones, then published ones."""
+    from radiogen.branches.embedding.published import installed_folder, published_backbones, read_card
+    from radiogen.branches.embedding.weights import installed_backbones
+
+    installed = installed_backbones()
+    for name in installed:
+        path = installed_folder() / f"{name}.safetensors"
+        card = read_card(path)
+        typer.echo(f"{card.name}: for features embedding, {', '.join(card.networks)}, {card.licence}, {path}")
+    for name, entry in published_backbones().items():
+        if name not in installed:
+            typer.echo(
+                f"{name}: for features embedding, {entry.title}; not installed: radiogen weights fetch {name}. {entry.trust}"
+            )
+
+
+Sha256 = Annotated[
+    str,
+    typer.Option("--sha256", help="Of the published file: needed where nobody else states one, checked where given."),
+]
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of published weights; see `radiogen weights list`.")],
+    sha256: Sha256 = "",
+) -> None:
     """Download published weights, check them against their pinned hash, and install them in the cache folder."""
+    from radiogen.branches.embedding.published import fetch_backbone, published_backbones
     from radiogen.segment.external import fetch_weights
 
-    typer.echo(f"{name}: installed at {fetch_weights(name)}; use it with --weights {name}")
+    if name in published_backbones():
+        typer.echo(_use_backbone(name, fetch_backbone(name, sha256)))
+    else:
+        _refuse_sha256(sha256)
+        typer.echo(f"{name}: installed at {fetch_weights(name)}; use it with --weights {name}")
+
+
+def _refuse_sha256(sha256: str) -> None:
+    """Raise ConfigError where a hash was given that nothing would look at."""
+    from radiogen.errors import ConfigError
+
+    if sha256:
+        raise ConfigError(
+            "--sha256 is for weights of embedding networks; those of segmentation networks are pinned or carry a card."
+        )
+
+
+def _use_backbone(name: str, path: Path) -> str:
+    """Return the line that says where weights of an embedding network are and how to use them."""
+    from radiogen.branches.embedding.published import find_published_backbone
+
+    networks = " or ".join(find_published_backbone(name).networks)
+    return f"{name}: installed at {path}; use it with radiogen features embedding --network {networks} --weights {name}"
 
 
 def verify(
     weights: Annotated[str, typer.Argument(help="Name of installed weights, or a .safetensors file with its card.")],
 ) -> None:
     """Check weights against their card: hash, tensors, licence, training data."""
+    from radiogen.branches.embedding.published import published_backbones, verify_backbone
+    from radiogen.branches.embedding.weights import installed_backbones
     from radiogen.segment.external import published_weights
     from radiogen.segment.weights import find_weights, verify_weights
 
+    if weights in published_backbones() or weights in installed_backbones():
+        backbone = verify_backbone(weights)
+        typer.echo(
+            f"{backbone.name}: sound. {', '.join(backbone.networks)}, licence {backbone.licence}, sha256 {backbone.sha256}"
+        )
+        typer.echo(f"Imported from: {backbone.source}; the published file's sha256 is {backbone.published_sha256}.")
+        return
     card = verify_weights(find_weights(weights))
     typer.echo(
         f"{card.name}: sound. {card.network}, {'+'.join(card.sequences)}, licence {card.licence}, sha256 {card.sha256}"
@@ -92,8 +151,10 @@ def import_weights(
     ] = "LPS",
     licence: Annotated[str, typer.Option("--licence", help="nnU-Net: licence of the weights.")] = "",
     training_data: Annotated[str, typer.Option("--training-data", help="nnU-Net: what they were trained on.")] = "",
+    sha256: Sha256 = "",
 ) -> None:
     """Verify a file or folder and install it in the cache folder; works offline."""
+    from radiogen.branches.embedding.published import import_backbone, published_backbones
     from radiogen.segment.external import import_published, install_weights
     from radiogen.segment.nnunet_import import NNUNetOptions, import_nnunet, is_nnunet_folder
 
@@ -104,6 +165,10 @@ def import_weights(
         )  # fmt: skip
         for path in import_nnunet(weights, options):
             typer.echo(f"{path.stem}: imported to {path}; use it with --weights {path.stem}")
+    elif name in published_backbones():
+        typer.echo(_use_backbone(name, import_backbone(weights, name, sha256)))
+    elif sha256:
+        _refuse_sha256(sha256)
     elif name:
         typer.echo(f"{name}: imported to {import_published(weights, name)}; use it with --weights {name}")
     else:

@@ -54,7 +54,7 @@ def test_published_weights_are_fetched_listed_and_verified_by_name(
     assert (code, "use it with --weights monai-brats" in output) == (0, True)
     listed = run("list")[1]
     assert "monai-brats: segresnet, t1c+t1n+t2w+t2f" in listed
-    assert "not installed" not in listed
+    assert "radiogen weights fetch monai-brats" not in listed
     code, output = run("verify", "monai-brats")
     assert code == 0
     assert "monai-brats: sound" in output
@@ -93,3 +93,44 @@ def test_an_nnunet_folder_is_recognised(tmp_path: Path) -> None:
     code, output = run("import", folder)
     assert code == 2
     assert "checkpoint_final.pth" in output
+
+
+def publish_backbone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A made-up file with MedicalNet's layout under the name of the published one, whose hash nobody states."""
+    from radiogen.branches.embedding import published
+    from radiogen.branches.embedding.weights import load_backbone
+
+    file = folder / "resnet_34_23dataset.pth"
+    network = load_backbone("medicalnet-resnet10", weights=None, seed=1)
+    torch.save({f"module.{name[8:]}": tensor for name, tensor in network.state_dict().items()}, file)
+    entry = published.published_backbones()["medicalnet-resnet50"]
+    known = {"medicalnet-resnet50": entry.model_copy(update={"networks": ("medicalnet-resnet10",)})}
+    monkeypatch.setattr(published, "published_backbones", lambda: known)
+    return file
+
+
+def test_weights_of_embedding_networks_are_imported_listed_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = publish_backbone(tmp_path, monkeypatch)
+    assert "medicalnet-resnet50: for features embedding" in run("list")[1]
+    code, output = run("import", file, "--name", "medicalnet-resnet50")
+    assert code == 2
+    assert "Give --sha256" in output
+    assert run("fetch", "medicalnet-resnet50")[0] == 2
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    code, output = run("import", file, "--name", "medicalnet-resnet50", "--sha256", digest)
+    assert code == 0
+    assert "--network medicalnet-resnet10 --weights medicalnet-resnet50" in output
+    code, output = run("verify", "medicalnet-resnet50")
+    assert code == 0
+    assert "sound" in output
+    assert digest in output
+    assert "not installed: radiogen weights fetch medicalnet-resnet50" not in run("list")[1]
+
+
+def test_a_hash_is_not_taken_where_it_would_not_be_looked_at(tmp_path: Path) -> None:
+    for command in (("fetch", "monai-brats"), ("import", tmp_path / "a.pt", "--name", "monai-brats")):
+        code, output = run(*command, "--sha256", "0" * 64)
+        assert code == 2
+        assert "--sha256 is for weights of embedding networks" in output
