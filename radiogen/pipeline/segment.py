@@ -32,7 +32,8 @@ def run_segment(
     dask: str | None = None,
     progress: bool = False,
 ) -> SegmentOutcome:
-    """Write `masks/`, `qc/<case>.png`, `volumes.csv` and, where cases fail, `failed.csv`; where asked for, `probabilities/` and `uncertainty/`.
+    """Write `masks/`, `qc/<case>.png`, `volumes.csv` and, where cases fail, `failed.csv`; where asked for, `probabilities/`, `uncertainty/` and
+    `samples/`.
 
     Args:
         cohort: as `read_cohort` returns it.
