@@ -120,6 +120,13 @@ def test_half_a_voxel_of_a_smooth_image_is_its_known_value() -> None:
     assert moved[inner] == pytest.approx(wave(i - 0.5)[inner], rel=2e-4)
 
 
+@pytest.mark.parametrize("name", ["translate-0.5-0-0", "translate-0.5--0.5-0.5", "translate-0.25-0-0", "rotate-3"])
+def test_a_motion_keeps_the_volume(name: str) -> None:
+    before, after = volumes(labels()), volumes(perturber()(name)[1])
+    for region, volume in before.items():
+        assert after[region] == pytest.approx(volume, rel=0.04)
+
+
 def test_a_rotation_turns_in_millimetres_about_the_tumour() -> None:
     # A tumour on a grid of 1 x 2 x 3 mm; what lies 8 mm to the right of its centre must lie 8 mm in front of it.
     shape = (41, 21, 5)

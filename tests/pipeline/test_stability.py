@@ -12,11 +12,14 @@ from radiogen.branches.radiomics import extract_cohort
 from radiogen.branches.radiomics.stability import perturb_cohort, stability_table
 from radiogen.cli.main import app
 from radiogen.config.features import RadiomicsSettings
+from radiogen.config.segment import SegmentSettings
 from radiogen.config.stability import StabilitySettings
 from radiogen.errors import ConfigError, InputError
 from radiogen.pipeline.stability import run_stability
+from radiogen.segment.cohort import segment_cohort
 from radiogen.stats.icc import icc_3_1
 from tests.branches.cases import AFFINE, QUICK, cohort, labels, write_case
+from tests.segment.data import tiny_weights
 
 SETTINGS = {
     **QUICK,
@@ -174,3 +177,24 @@ def test_the_command(study: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     page = (tmp_path / "s/features/radiomics_stability.html").read_text()
     assert "inside the fold" in page
     assert "4 case(s)" in page
+
+
+def test_masks_that_a_network_draws_go_through(tmp_path: Path) -> None:
+    table = cohort(tmp_path, [write_case(tmp_path, "000")])
+    thresholds = {"wt": 0.62, "tc": 0.55, "et": 0.8}  # between the values of the random network
+    settings = SegmentSettings(
+        weights=str(tiny_weights(tmp_path, thresholds=thresholds)), uncertainty="flips", passes=3, save_samples=True,
+        given_masks="ignore", smallest_ml=0.0,
+    )  # fmt: skip
+    segmented = segment_cohort(table, tmp_path / "study", settings)
+    assert segmented.failures == []
+    found = run_stability(
+        segmented.cohort,
+        tmp_path / "study",
+        StabilitySettings.parse({**SETTINGS, "perturbations": [], "regions": ["wt"]}),
+        samples=tmp_path / "study/samples",
+    )
+    assert found.failures == []
+    rows = found.perturbed.loc["000"]
+    assert rows.index.tolist() == ["none", "sample-1", "sample-2", "sample-3"]
+    assert rows["wt_original_shape_MeshVolume"].nunique() == 4

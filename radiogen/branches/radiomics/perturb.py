@@ -146,8 +146,9 @@ def moved_mask(mask: Mask, matrix: Float[np.ndarray, "3 3"], shift: Float[np.nda
         >>> moved_mask(np.array([[[True]], [[False]]]), np.eye(3), np.array([1.0, 0.0, 0.0])).ravel().tolist()
         [False, True]
     """
-    # A voxel's half that is exactly covered must not depend on rounding: 0.5 is inside.
-    return np.asarray(_resampled(mask.astype(np.float32), matrix, shift, 1, None) >= 0.5 - 1e-6)
+    # Of a region moved by half a voxel, the two halves at its ends would both be inside, or neither: a hair less than half decides.
+    hair = shift - 1e-4 * np.sign(shift)
+    return np.asarray(_resampled(mask.astype(np.float32), matrix, hair, 1, None) >= 0.5)
 
 
 def _resampled(
