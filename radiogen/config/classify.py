@@ -53,7 +53,7 @@ class ClassifySettings(StageSettings):
     """Which columns reach the classifiers, one selector after another, each fitted inside the fold: `correlation` (the first of highly
     correlated ones), `correlation-clusters` (one of each cluster), `univariate` (ANOVA F), `mrmr` (relevant, not redundant), `l1` (what a lasso
     keeps), `stability` (what lassos on halves of the training rows keep), `boruta` (better than shuffled copies), `icc` (stable under
-    perturbations). `none`: all columns."""
+    perturbations; always the first, for it judges columns as they were measured). `none`: all columns."""
 
     least_icc: float = Field(default=0.75, gt=0, le=1)
     """With `icc`: smallest lower confidence bound of ICC(3,1), over the training cases, in every family of perturbations."""
@@ -72,8 +72,8 @@ class ClassifySettings(StageSettings):
     """With `combat`: what may differ between sites and is kept: age, sex, kps. Never a label."""
 
     unseen_site: Literal["refuse", "identity", "reference-batch"] = "identity"
-    """With `combat`, rows of a site that was not in training: `refuse` them; `identity`, keep them as they are; `reference-batch`, the same, with all
-    training sites moved to the distribution of the largest."""
+    """With `combat`, rows of a site that was not in training: `refuse` them (so whole sites cannot be held out); `identity`, keep them as they
+    are; `reference-batch`, the same, with all training sites moved to the distribution of the largest."""
 
     least_site_cases: int = Field(default=3, ge=2)
     """With `combat`: sites with fewer training cases are treated as one."""

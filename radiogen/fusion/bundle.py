@@ -37,7 +37,7 @@ TRUSTED_TYPES = (
     "radiogen.fusion.prepare.UsableColumns",
     "radiogen.fusion.prepare.MedianImputer",
     "radiogen.fusion.prepare.ClippedScaler",
-    "radiogen.fusion.prepare.CorrelationPruning",
+    "radiogen.fusion.select.CorrelationPruning",
     "radiogen.fusion.harmonise.Combat",
     "radiogen.fusion.prepare.BestColumns",
     "radiogen.fusion.prepare.Preparation",

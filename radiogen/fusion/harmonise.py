@@ -59,21 +59,25 @@ class Combat(BaseEstimator):
         self.sites_ = [str(name) for name in names]
         small = {str(name) for name, count in zip(names, counts, strict=True) if count < self.least_cases}
         batch = np.array([_SMALL if str(site) in small else str(site) for site in context.site], dtype=object)
-        self.batches_ = sorted(set(batch))
+        sizes = {name: int((batch == name).sum()) for name in sorted(set(batch))}
+        # Small sites that are too few even together are estimated no more than a new site is: their rows stay as they are.
+        self.batches_ = [name for name, size in sizes.items() if name != _SMALL or size >= self.least_cases]
         self.batch_of_ = {site: _SMALL if site in small else site for site in self.sites_}
         if len(self.batches_) < 2 or not len(self.columns_):
             self.batches_ = []
             return self
-        sizes = [int((batch == name).sum()) for name in self.batches_]
-        self.reference_ = int(np.argmax(sizes)) if self.unseen_site == "reference-batch" else -1
+        # The small sites together are no scanner, so they cannot be the reference.
+        largest = max((name for name in self.batches_ if name != _SMALL), key=lambda name: sizes[name], default="")
+        self.reference_ = self.batches_.index(largest) if largest and self.unseen_site == "reference-batch" else -1
         # Without a covariate at all (nobody's age is known) there is nothing to keep.
         means = context.covariates[list(self.covariates)].mean()
         self.used_ = [
             name for name in self.covariates if np.isfinite(means[name]) and context.covariates[name].nunique() > 1
         ]
         self.covariate_means_ = means[self.used_].to_numpy(dtype=float)
-        index = np.array([self.batches_.index(name) for name in batch])
-        self._estimate(X[:, self.columns_].astype(float), index, self._design(context))
+        rows = np.flatnonzero(np.isin(batch, self.batches_))
+        index = np.array([self.batches_.index(name) for name in batch[rows]])
+        self._estimate(X[np.ix_(rows, self.columns_)].astype(float), index, self._design(context)[rows])
         return self
 
     def _design(self, context: RowContext) -> Float[np.ndarray, "n c"]:
@@ -85,18 +89,22 @@ class Combat(BaseEstimator):
         n_batches, p = len(self.batches_), Y.shape[1]
         self.beta_, self.grand_, self.sd_ = np.zeros((covariates.shape[1], p)), np.zeros(p), np.ones(p)
         self.usable_ = np.zeros(p, dtype=bool)
+        estimated = np.zeros((n_batches, p), dtype=bool)
         patterns, group = np.unique(known, axis=1, return_inverse=True)
         for number in range(patterns.shape[1]):  # columns that the same cases lack are solved together
             rows, columns = patterns[:, number], np.flatnonzero(group.ravel() == number)
             counts = np.bincount(batch[rows], minlength=n_batches)
-            if counts.min() < 2:
-                continue  # a site without values of these columns: they stay as they are
-            self._standardise(Y[np.ix_(rows, columns)], batch[rows], covariates[rows], counts, columns)
+            there = np.flatnonzero(counts >= 2)  # a site without values of these columns keeps what it has
+            if len(there) < 2 or (self.reference_ >= 0 and self.reference_ not in there):
+                continue
+            rows = rows & np.isin(batch, there)
+            self._standardise(Y[np.ix_(rows, columns)], batch[rows], covariates[rows], there, columns)
+            estimated[np.ix_(there, columns)] = True
         standardised = self._standardised(Y, covariates)
         self.gamma_, self.delta_ = np.zeros((n_batches, p)), np.ones((n_batches, p))
-        usable = np.flatnonzero(self.usable_)
-        for number in range(n_batches) if len(usable) else ():
-            if number != self.reference_:
+        for number in range(n_batches):
+            usable = np.flatnonzero(self.usable_ & estimated[number])
+            if number != self.reference_ and len(usable):
                 gamma, delta = _shrunk(standardised[batch == number][:, usable])
                 self.gamma_[number, usable], self.delta_[number, usable] = gamma, delta
 
@@ -105,22 +113,22 @@ class Combat(BaseEstimator):
         Y: Rows,
         batch: Integer[np.ndarray, " n"],
         covariates: Float[np.ndarray, "n c"],
-        counts: Integer[np.ndarray, " b"],
+        there: Integer[np.ndarray, " b"],
         columns: Integer[np.ndarray, " q"],
     ) -> None:
-        design = np.hstack([np.eye(len(counts))[batch], covariates])
+        design = np.hstack([(batch[:, None] == there).astype(float), covariates])
         coefficients = np.linalg.lstsq(design, Y, rcond=None)[0]
         residual = Y - design @ coefficients
         if self.reference_ >= 0:
-            grand = coefficients[self.reference_]
+            grand = coefficients[int(np.flatnonzero(there == self.reference_)[0])]
             variance = (residual[batch == self.reference_] ** 2).mean(axis=0)
         else:
-            grand = (counts / counts.sum()) @ coefficients[: len(counts)]
+            grand = design[:, : len(there)].mean(axis=0) @ coefficients[: len(there)]
             variance = (residual**2).mean(axis=0)
-        by_batch = np.array([Y[batch == number].var(axis=0) for number in range(len(counts))])
+        by_batch = np.array([Y[batch == number].var(axis=0) for number in there])
         # A column that is constant at a site cannot be scaled there.
         good = (variance > 0) & (by_batch.min(axis=0) > 1e-12 * variance)
-        self.beta_[:, columns], self.grand_[columns] = coefficients[len(counts) :], grand
+        self.beta_[:, columns], self.grand_[columns] = coefficients[len(there) :], grand
         self.sd_[columns] = np.where(good, np.sqrt(variance), 1.0)
         self.usable_[columns] = good
 

@@ -83,10 +83,13 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         self, families: dict[str, Family], values: np.ndarray, y: Labels01, group: np.ndarray, context: RowContext
     ) -> dict[str, np.ndarray]:
         folds = min(self._chosen.inner_folds, patients_of_smaller_class(group, y))
+        policy = self._chosen.unseen_site
+        inner_policy = "identity" if policy == "refuse" else policy
         found = {name: np.full((len(family.candidates), len(y)), np.nan) for name, family in families.items()}
         for test in grouped_folds(group, y, folds, self.seed):
             train = np.setdiff1d(np.arange(len(y)), test)
-            prepare = preparation(self._chosen, self.seed)
+            # An inner fold may leave a small site out; only `predict_proba` refuses.
+            prepare = preparation(self._chosen.model_copy(update={"unseen_site": inner_policy}), self.seed)
             before = prepare.fit_transform(values[train], y[train], context.take(train))
             after = prepare.transform(values[test], context.take(test))
             for name, family in families.items():

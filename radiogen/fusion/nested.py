@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from radiogen.cohort.splits import Split, make_splits
+from radiogen.cohort.splits import SITE_HELD_OUT, Split, make_splits
 from radiogen.config.classify import ClassifySettings
-from radiogen.errors import RadiogenError
+from radiogen.errors import ConfigError, RadiogenError
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
@@ -104,6 +104,7 @@ def cross_validate(
         table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
         sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
     )  # fmt: skip
+    _check_harmonisation(table, settings, scheme)
     log.info("%s: %s, %d folds, %d columns", table.target, scheme, len(splits), table.features.shape[1])
     named = {f"repeat {split.repeat}, {split.name}": split for split in splits}
     fold = _Fold(table, settings)
@@ -136,6 +137,22 @@ class _Fold:
             perturbed = perturbed_predictions(model, rows, context).assign(split=split.name, repeat=split.repeat)
         choices = [_choice(name, key, choice) for key, choice in model.choices_.items()]
         return _FoldResult(probability, perturbed, model.importance(), choices)
+
+
+def _check_harmonisation(table: FusionTable, settings: ClassifySettings, scheme: str) -> None:
+    if settings.harmonise == "none":
+        return
+    sites = sorted(set(table.cohort["site"].astype(str)))
+    if len(sites) < 2:
+        raise ConfigError(
+            f"ComBat needs two or more sites; {', '.join(sites)} is the only one.",
+            hint="Name the sites in the cohort's column 'site'.",
+        )
+    if settings.unseen_site == "refuse" and scheme == SITE_HELD_OUT:
+        raise ConfigError(
+            "Whole sites are held out, so every tested site is unseen, and unseen_site is set to refuse them.",
+            hint="Set unseen_site to identity or reference-batch, or sites to ignore.",
+        )
 
 
 def _choice(split: str, classifier: str, choice: Mapping[str, Any]) -> dict[str, object]:

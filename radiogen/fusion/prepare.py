@@ -13,7 +13,15 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.fusion.classifiers import ElasticNetFamily
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.harmonise import Combat
-from radiogen.fusion.select import Boruta, ColumnSelector, CorrelationClusters, Mrmr, StabilitySelection, StableColumns
+from radiogen.fusion.select import (
+    Boruta,
+    ColumnSelector,
+    CorrelationClusters,
+    CorrelationPruning,
+    Mrmr,
+    StabilitySelection,
+    StableColumns,
+)
 
 Rows = Float[np.ndarray, "n p"]
 """Cases by columns; NaN where missing until they are imputed."""
@@ -26,7 +34,6 @@ Names = np.ndarray
 
 _MOST_PATTERNS = 20
 _LEAST_MISSING_SHARE = 0.05
-_CHUNK = 512
 
 
 class UsableColumns(TransformerMixin, BaseEstimator):
@@ -124,40 +131,6 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Names) -> Names:
         """Return the input names."""
         return input_features
-
-
-class CorrelationPruning(ColumnSelector):
-    """Keep a column unless it is highly correlated with one kept before it.
-
-    Args:
-        max_correlation: largest absolute Pearson correlation between two kept columns.
-
-    Example:
-        >>> CorrelationPruning(0.9).fit_transform(np.array([[0.0, 0.0, 1.0], [1.0, 2.0, 0.0], [2.0, 4.0, 1.0]])).tolist()
-        [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]
-    """
-
-    def __init__(self, max_correlation: float = 0.95) -> None:
-        self.max_correlation = max_correlation
-
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"] | None = None) -> CorrelationPruning:
-        """Choose columns, first come first kept; in chunks, so that tens of thousands of columns fit into memory."""
-        centred = X - X.mean(axis=0)
-        length = np.sqrt((centred**2).sum(axis=0))
-        unit = centred / np.where(length > 0, length, 1.0)
-        kept: list[int] = []
-        for start in range(0, X.shape[1], _CHUNK):
-            chunk = np.arange(start, min(start + _CHUNK, X.shape[1]))
-            free = np.ones(len(chunk), dtype=bool)
-            if kept:
-                free = np.abs(unit[:, kept].T @ unit[:, chunk]).max(axis=0) <= self.max_correlation
-            alike = np.abs(unit[:, chunk].T @ unit[:, chunk]) > self.max_correlation
-            for position in range(len(chunk)):
-                if free[position]:
-                    kept.append(int(chunk[position]))
-                    free[position + 1 :] &= ~alike[position, position + 1 :]
-        self.kept_ = np.array(kept, dtype=np.int64)
-        return self
 
 
 class BestColumns(ColumnSelector):

@@ -21,9 +21,10 @@ Rows = Float[np.ndarray, "n p"]
 Prepared = Float[np.ndarray, "n q"]
 Labels = Integer[np.ndarray, " n"]
 
+_CHUNK = 512
 _LEAST_CASES = 3
 _MOST_CLUSTERED = 4000
-"""Columns whose distances are all held in memory; above it, near copies are joined first."""
+"""Columns whose distances are all held in memory; above it a group is represented by its first column."""
 
 
 class ColumnSelector(TransformerMixin, BaseEstimator):
@@ -41,10 +42,45 @@ class ColumnSelector(TransformerMixin, BaseEstimator):
         return input_features[self.kept_]
 
 
+class CorrelationPruning(ColumnSelector):
+    """Keep a column unless it is highly correlated with one kept before it.
+
+    Args:
+        max_correlation: largest absolute Pearson correlation between two kept columns.
+
+    Example:
+        >>> CorrelationPruning(0.9).fit_transform(np.array([[0.0, 0.0, 1.0], [1.0, 2.0, 0.0], [2.0, 4.0, 1.0]])).tolist()
+        [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]
+    """
+
+    def __init__(self, max_correlation: float = 0.95) -> None:
+        self.max_correlation = max_correlation
+
+    def fit(self, X: Rows, y: Labels | None = None) -> CorrelationPruning:
+        """Choose columns, first come first kept; in chunks, so that tens of thousands of columns fit into memory."""
+        centred = X - X.mean(axis=0)
+        length = np.sqrt((centred**2).sum(axis=0))
+        unit = centred / np.where(length > 0, length, 1.0)
+        kept: list[int] = []
+        for start in range(0, X.shape[1], _CHUNK):
+            chunk = np.arange(start, min(start + _CHUNK, X.shape[1]))
+            free = np.ones(len(chunk), dtype=bool)
+            if kept:
+                free = np.abs(unit[:, kept].T @ unit[:, chunk]).max(axis=0) <= self.max_correlation
+            alike = np.abs(unit[:, chunk].T @ unit[:, chunk]) > self.max_correlation
+            for position in range(len(chunk)):
+                if free[position]:
+                    kept.append(int(chunk[position]))
+                    free[position + 1 :] &= ~alike[position, position + 1 :]
+        self.kept_ = np.array(kept, dtype=np.int64)
+        return self
+
+
 class CorrelationClusters(ColumnSelector):
     """Keep one column of every cluster of columns that rank the cases alike; labels are not looked at.
 
-    Average linkage on one minus the absolute rank correlation; of each cluster the column that correlates best with the others stays.
+    Average linkage on one minus the absolute rank correlation; of each cluster the column that correlates best with the others stays. With more than
+    4,000 columns, whose distances would fill gigabytes, the first of each group of correlated columns stays instead.
 
     Args:
         max_correlation: clusters closer than this mean absolute Spearman correlation are joined.
@@ -62,12 +98,15 @@ class CorrelationClusters(ColumnSelector):
 
     def fit(self, X: Rows, y: Labels | None = None) -> CorrelationClusters:
         """Cluster the columns of the training rows."""
-        unit = _unit_columns(rankdata(X, axis=0))
-        columns = _first_of_near_copies(unit) if X.shape[1] > _MOST_CLUSTERED else np.arange(X.shape[1])
-        if len(columns) < 2:
-            self.kept_ = columns
+        ranks = rankdata(X, axis=0)
+        if X.shape[1] > _MOST_CLUSTERED:
+            self.kept_ = CorrelationPruning(self.max_correlation).fit(ranks).kept_
             return self
-        alike = np.clip(np.abs(unit[:, columns].T @ unit[:, columns]), 0.0, 1.0)
+        if X.shape[1] < 2:
+            self.kept_ = np.arange(X.shape[1])
+            return self
+        unit = _unit_columns(ranks)
+        alike = np.clip(np.abs(unit.T @ unit), 0.0, 1.0)
         distance = 1 - (alike + alike.T) / 2
         np.fill_diagonal(distance, 0.0)
         tree = linkage(squareform(distance, checks=False), "average")
@@ -76,7 +115,7 @@ class CorrelationClusters(ColumnSelector):
         for number in np.unique(cluster):
             members = np.flatnonzero(cluster == number)
             closeness = alike[np.ix_(members, members)].mean(axis=1)
-            kept.append(int(columns[members[np.argmax(np.round(closeness, 12))]]))
+            kept.append(int(members[np.argmax(np.round(closeness, 12))]))
         self.kept_ = np.array(sorted(kept), dtype=np.int64)
         return self
 
@@ -85,16 +124,6 @@ def _unit_columns(X: Rows) -> Rows:
     centred = X - X.mean(axis=0)
     length = np.sqrt((centred**2).sum(axis=0))
     return centred / np.where(length > 0, length, 1.0)
-
-
-def _first_of_near_copies(unit: Rows, alike: float = 0.98) -> Integer[np.ndarray, " q"]:
-    kept: list[int] = []
-    free = np.ones(unit.shape[1], dtype=bool)
-    for column in range(unit.shape[1]):
-        if free[column]:
-            kept.append(column)
-            free &= np.abs(unit[:, column] @ unit) <= alike
-    return np.array(kept, dtype=np.int64)
 
 
 class Mrmr(ColumnSelector):
@@ -197,6 +226,7 @@ class Boruta(ColumnSelector):
         seed: of shuffling and forests.
 
     Source: Kursa, Rudnicki, J Stat Softw 2010;36(11). Simplified: all columns take part in all rounds, and no correction for their number is made.
+    With thousands of columns the trees see each too rarely: put another selector before it.
     """
 
     def __init__(self, rounds: int = 12, trees: int = 100, seed: int = 0) -> None:
@@ -225,7 +255,8 @@ class StableColumns(ColumnSelector):
     """Keep columns that perturbing the image or the mask hardly changes: ICC(3,1) of the training cases.
 
     Every family of perturbations is judged by itself, with the unperturbed values as one more measurement, and a column stays when the lower end
-    of its interval reaches `least_icc` in all of them. Columns that were not measured under perturbations stay. Fitted inside the fold from the
+    of its interval reaches `least_icc` in all of them; where none does, the one with the best estimate stays. Columns that were not measured under
+    perturbations stay. Fitted inside the fold from the
     training cases alone: an ICC over all cases would have seen the test cases.
 
     Args:
@@ -251,8 +282,12 @@ class StableColumns(ColumnSelector):
             stable &= np.nan_to_num(icc_3_1(values).low, nan=-1.0) >= self.least_icc
         dropped = {name for name, good in zip(measured, stable, strict=True) if not good}
         kept = np.array([name not in dropped for name in context.columns])
-        self.kept_ = np.flatnonzero(kept) if kept.any() else self.kept_
+        self.kept_ = np.flatnonzero(kept) if kept.any() else np.array([self._least_unstable(own, measured, context)])
         return self
+
+    def _least_unstable(self, own: pd.DataFrame, measured: list[str], context: RowContext) -> int:
+        worst = np.min([np.nan_to_num(icc_3_1(one).icc, nan=-1.0) for one in by_family(own[measured]).values()], axis=0)
+        return int(np.flatnonzero(context.columns == measured[int(np.argmax(worst))])[0])
 
 
 def by_family(perturbed: pd.DataFrame) -> dict[str, Float[np.ndarray, "n k p"]]:

@@ -137,6 +137,35 @@ def test_sites_with_few_cases_are_one() -> None:
     assert fitted.batches_ == ["a", "b", "c", "small sites"]
 
 
+@pytest.mark.parametrize("policy", ["identity", "reference-batch"])
+def test_one_case_of_a_site_does_not_switch_harmonisation_off(policy: str) -> None:
+    X, context, _ = made_up()
+    site = context.site.copy()
+    site[0] = "alone"
+    context = RowContext(**{**vars(context), "site": site})
+    fitted = Combat(("age",), policy).fit(X, None, context)
+    moved = fitted.transform(X, context)
+    assert fitted.batches_ == ["a", "b", "c"]
+    np.testing.assert_allclose(moved[0], X[0], atol=1e-9)
+    assert (np.abs(moved - X)[site == "b"].max(axis=0) > 0.5).all()
+
+
+def test_the_small_sites_together_are_no_reference() -> None:
+    X, context, _ = made_up()
+    site = np.array([f"small {i // 2}" for i in range(40)] + ["b"] * 20 + ["c"] * 15, dtype=object)
+    fitted = Combat((), "reference-batch").fit(X, None, RowContext(**{**vars(context), "site": site}))
+    assert fitted.batches_[fitted.reference_] == "b"
+
+
+def test_columns_that_a_site_lacks_are_harmonised_among_the_others() -> None:
+    X, context, age = made_up()
+    X[context.site == "c", :5] = np.nan
+    moved = Combat(("age",)).fit(X, None, context).transform(X, context)
+    centred = moved[:, :5] - 0.05 * age[:, None]
+    assert abs(centred[context.site == "a"].mean() - centred[context.site == "b"].mean()) < 0.4  # 2.9 before
+    assert np.isnan(moved[context.site == "c", :5]).all()
+
+
 def test_a_column_that_is_constant_at_a_site_stays() -> None:
     X, context, _ = made_up()
     X[context.site == "b", 2] = 7.0

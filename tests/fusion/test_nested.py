@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from radiogen.cohort.splits import Split, make_splits
 from radiogen.config.classify import ClassifySettings
-from radiogen.errors import InputError, RadiogenError
+from radiogen.errors import ConfigError, InputError, RadiogenError
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.nested import (
@@ -149,3 +149,14 @@ def test_model_names() -> None:
     assert model_name(ClassifySettings()) == "elastic-net+xgboost"
     assert model_name(ClassifySettings(combine="best")) == "elastic-net+xgboost (best)"
     assert Split(0, "a", np.array([0]), np.array([1])).name == "a"
+
+
+def test_harmonisation_that_cannot_be_is_refused_before_the_work() -> None:
+    features, cohort = made_up(sites="ABC")
+    refusing = FAST.model_copy(update={"harmonise": "combat", "unseen_site": "refuse"})
+    with pytest.raises(ConfigError, match="every tested site is unseen"):
+        nested_predictions(features, cohort, "idh", refusing)
+    nested_predictions(features, cohort, "idh", refusing.model_copy(update={"sites": "ignore"}))
+    features, cohort = made_up(sites="A")
+    with pytest.raises(ConfigError, match="two or more sites"):
+        nested_predictions(features, cohort, "idh", FAST.model_copy(update={"harmonise": "combat"}))

@@ -138,3 +138,11 @@ def test_settings_take_chains_and_refuse_labels_as_covariates() -> None:
         ClassifySettings.parse({"selection": "icc"})
     with pytest.raises((ConfigError, ValidationError)):
         ClassifySettings.parse({"selection": "pca"})
+
+
+def test_one_column_stays_where_none_is_stable() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(30, 3)), columns=list("abc"), index=[f"p{i}" for i in range(30)])
+    context = bare_context(table)
+    context = type(context)(**{**vars(context), "perturbed": perturbed_table(table, ["a", "b", "c"])})
+    assert len(StableColumns().fit(table.to_numpy(), None, context).kept_) == 1
