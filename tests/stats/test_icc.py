@@ -95,3 +95,17 @@ def test_another_implementation_agrees() -> None:
     found = icc_3_1(values[:, :, None])
     assert found.icc[0] == pytest.approx(0.840038, abs=1e-6)
     assert [found.low[0], found.high[0]] == pytest.approx([0.64, 0.95], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("seed", "n", "k", "icc", "low", "high"),
+    [(1, 26, 15, 0.778580462572824, 0.68, 0.87), (2, 10, 2, 0.8552338303276694, 0.52, 0.96)],
+)
+def test_an_independent_implementation_says_the_same(
+    seed: int, n: int, k: int, icc: float, low: float, high: float
+) -> None:
+    """Values of pingouin 0.7.0, `intraclass_corr`, type ICC(C,1); it rounds the interval to two digits."""
+    cases = np.random.default_rng(seed).normal(size=(n, 1))
+    found = icc_3_1((cases + 0.5 * np.random.default_rng(seed + 9).normal(size=(n, k)))[:, :, None])
+    assert found.icc[0] == pytest.approx(icc, abs=1e-12)
+    assert [found.low[0], found.high[0]] == pytest.approx([low, high], abs=0.005)
