@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from radiogen.branches.embedding.base import InputSpec
 from radiogen.branches.embedding.inputs import NO_TUMOUR_NOTE, back_to_case, box_of, coarser, prepare, prepare_input
 from radiogen.branches.embedding.intensities import INTENSITIES
-from radiogen.cohort.nifti import Grid
+from radiogen.cohort.masks import read_mask
+from radiogen.cohort.nifti import Grid, read_image
 from radiogen.errors import CaseError, ConfigError, GeometryError
 
 SIZE = (1.0, 1.2, 2.0)
@@ -223,3 +226,25 @@ def test_video_is_prepared_in_the_published_order() -> None:
 def test_an_image_normalised_before_keeps_its_dark_half_in_a_film() -> None:
     image = INTENSITIES["zscore"](case()[0])
     assert (INTENSITIES["video255"](image) != 0).sum() == (image != 0).sum()
+
+
+@pytest.mark.real_data
+def test_a_real_tumour_lies_in_the_middle_and_goes_back_to_its_place(shared_data: Path) -> None:
+    folder = shared_data / "mri" / "BraTS-GLI-00000-000"
+    image = read_image(folder / "BraTS-GLI-00000-000-t2f.nii.gz")
+    labels, grid = read_mask(folder / "BraTS-GLI-00000-000-seg.nii.gz")
+    wanted = InputSpec("tumour", (1.0, 1.0, 1.0), (96, 96, 96), "minmax255")
+    found = prepare(image.data, grid, labels, wanted)
+    back = back_to_case(found.data, found.affine_to_case, grid.canonical_shape)
+    tumour = labels > 0
+    whole = INTENSITIES["minmax255"](image.data)
+    # The box may lie half a voxel off the case's voxels: interpolated twice, and yet the same picture.
+    covered = tumour & (back != 0)
+    assert covered.sum() > 0.9 * tumour.sum()
+    assert np.corrcoef(back[covered], whole[covered])[0, 1] > 0.97
+    film = prepare_input(
+        image.data, grid.voxel_size_mm, None, InputSpec("brain", (1.0, 1.0, 3.0), (112, 112, 48), "video255")
+    )
+    # The whole image's mean is 255 / 3; the brain is brighter than the air around it, which is 0.
+    assert film[film != 0].min() > 255 / 3 - 255 / 8 * 3
+    assert 0.5 < (film != 0).mean() < 1
