@@ -40,7 +40,10 @@ class Embedder:
         trunk = efficientnet_of(backbone) if self.device.type == "cpu" else None
         self._fast = None if trunk is None else FastEfficientNet(trunk, self._dtype)
         if self._fast is None:
-            backbone.to(self.device).to(memory_format=_LAYOUT)
+            backbone.to(self.device)
+            for module in backbone.modules():
+                if isinstance(module, nn.Conv3d):  # networks on slices have 2D convolutions, which know no such layout
+                    module.to(memory_format=_LAYOUT)
 
     @torch.inference_mode()
     def __call__(self, volumes: Volumes) -> Vectors:
