@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -100,3 +101,35 @@ class NetworkTemplateSettings(StageSettings):
         if self.connectome is not None and self.tractograms:
             raise ValueError("a connectome prunes corridors; tractograms bring their own: give one of the two")
         return self
+
+
+class NetworkSettings(StageSettings):
+    """The network branch: the template, how a case gets onto it, and what counts as cut.
+
+    Example:
+        >>> NetworkSettings().cut_by
+        'wt'
+    """
+
+    template: Path | None = None
+    """A file of `radiogen network template`; None: the default template, built once and kept in the cache folder."""
+
+    cut_by: Literal["wt", "tc", "et"] = "wt"
+    """Region that disconnects: a connection loses the share of its weight that its voxels have inside the region. That oedema cuts what it touches is
+    an assumption; `tc` leaves it out."""
+
+    severed: float = Field(default=0.5, gt=0, le=1)
+    """A connection counts as severed, and as gone from the degree, when more than this share of it is destroyed."""
+
+    registration: Literal["where-needed", "always", "never"] = "where-needed"
+    """`where-needed`: not for cases on the grid of MNI152, of SRI24 (BraTS) or with transforms of `radiogen preprocess`; `always` fits every brain to
+    the template's; `never` leaves cases on other grids blank."""
+
+    preprocessed: Path | None = None
+    """Study folder of `radiogen preprocess` whose transforms bring masks on the scans' own voxels to the template."""
+
+    graphs: Path | None = None
+    """Folder for one graph (`<case>.safetensors`) and one table of connections (`<case>.csv`) per case; None: neither."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of the sampling in registration."""

@@ -12,9 +12,9 @@ import pytest
 from radiogen.branches.location import LocationBranch
 from radiogen.branches.location import atlas as atlas_module
 from radiogen.branches.location.atlas import LobeMap, lobe_map, read_atlas, spread_lobes
-from radiogen.branches.location.lobes import LOBES, lobe_of, side_of
 from radiogen.config.location import LocationSettings
 from radiogen.errors import ConfigError, GeometryError, ImageError, MissingDependencyError
+from radiogen.preprocess.lobes import LOBES, lobe_of, side_of
 from radiogen.preprocess.template import load_template
 from tests.branches.location_cases import AFFINE, cohort, sphere
 

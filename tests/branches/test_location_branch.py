@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from radiogen.branches.location import LocationBranch, space
-from radiogen.branches.location.space import SRI24_GRID, SRI24_TO_MNI152
+from radiogen.branches.location import LocationBranch
 from radiogen.branches.names import BRANCHES
 from radiogen.config.location import LocationSettings
+from radiogen.preprocess import template_space
 from radiogen.preprocess.register import Registration, rigid
 from radiogen.preprocess.template import bridge, load_template
+from radiogen.preprocess.template_space import SRI24_GRID, SRI24_TO_MNI152
 from tests.branches.location_cases import AFFINE, cohort, moved_template, sphere, write_mask
 
 CENTRE = (-30.0, 35.0, 20.0)
@@ -104,12 +105,12 @@ def test_a_registration_that_went_wrong_leaves_the_place_blank(tmp_path: Path, m
     table = cohort(tmp_path, {"a": sphere(CENTRE, 12.0)[::4, ::4, ::4]}, affine, t1n="a/t1n.nii.gz")
     nib.save(nib.Nifti1Image(image, affine), tmp_path / "a" / "t1n.nii.gz")
     bad = Registration(np.eye(4), "affine", 1.0, 1.0, ("The overlap is small: 3 %.",))
-    monkeypatch.setattr(space, "register", lambda *args, **options: bad)
+    monkeypatch.setattr(template_space, "register", lambda *args, **options: bad)
     extraction = branch().extract(table)
     assert extraction.features.loc["a", XYZ].isna().all()
     assert "could not be registered to MNI152: The overlap is small" in extraction.notes["a"][0]
     off = Registration(rigid((0.0, 0.0, 0.0), (300.0, 0.0, 0.0)), "affine", 1.0, 1.2, ())
-    monkeypatch.setattr(space, "register", lambda *args, **options: off)
+    monkeypatch.setattr(template_space, "register", lambda *args, **options: off)
     extraction = branch().extract(table)
     assert extraction.features.loc["a", XYZ].isna().all()
     assert "100% of the tumour lie outside the template's brain, so the place is blank" in extraction.notes["a"][1]

@@ -14,10 +14,10 @@ from jaxtyping import UInt8
 from scipy.ndimage import distance_transform_edt
 
 from radiogen.branches.location.anatomy import Points, template_maps
-from radiogen.branches.location.lobes import LOBES, lobe_of, side_of
 from radiogen.cohort.nifti import Grid, Image, read_image
 from radiogen.config.location import LocationSettings
 from radiogen.errors import ConfigError, GeometryError, ImageError, MissingDependencyError
+from radiogen.preprocess.lobes import LOBES, lobe_of, side_of
 from radiogen.preprocess.register import resample_onto
 from radiogen.resources import sha256_file
 

@@ -24,12 +24,12 @@ from radiogen.branches.location.measure import (
     region_points,
     tumour_regions,
 )
-from radiogen.branches.location.space import place_case, transform_files
 from radiogen.cohort.masks import detect_scheme, translate_labels
 from radiogen.cohort.nifti import Grid, read_labels
 from radiogen.cohort.table import present_sequences
 from radiogen.config.location import LocationSettings
 from radiogen.errors import ImageError
+from radiogen.preprocess.template_space import place_case, transform_files
 from radiogen.run.atomic import write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import content_hash, hash_inputs

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from scipy.ndimage import binary_dilation
 from radiogen.cohort.case import check_one_space
 from radiogen.cohort.nifti import Grid, read_image
 from radiogen.cohort.table import present_sequences
-from radiogen.config.location import LocationSettings
 from radiogen.preprocess.register import register
 from radiogen.preprocess.template import load_template
 from radiogen.types import Affine, LabelVolume
@@ -37,6 +36,23 @@ puts no point of the brain more than 0.3 mm elsewhere."""
 _MARGIN_VOXELS = 2
 
 
+@runtime_checkable
+class PlacementSettings(Protocol):
+    """What the settings of a branch say about placing a case."""
+
+    @property
+    def registration(self) -> Literal["where-needed", "always", "never"]:
+        """Return whether a case is registered whose place its grid or its files tell, or one whose place they do not."""
+
+    @property
+    def preprocessed(self) -> Path | None:
+        """Return the study folder of `radiogen preprocess` that holds the transforms."""
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of the sampling in registration."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """Where a case's world lies in that of MNI152.
@@ -50,7 +66,7 @@ class Placement:
     note: str = ""
 
 
-def place_case(row: pd.Series, labels: LabelVolume, grid: Grid, settings: LocationSettings) -> Placement:
+def place_case(row: pd.Series, labels: LabelVolume, grid: Grid, settings: PlacementSettings) -> Placement:
     """Find where a case lies in MNI152.
 
     Cases on the grid of the template or of SRI24, and those with transforms of `radiogen preprocess`, are placed by these; any other is registered
@@ -103,7 +119,7 @@ def known_matrix(grid: Grid, files: Mapping[str, Path]) -> Affine | None:
     return None
 
 
-def transform_files(row: pd.Series, settings: LocationSettings) -> dict[str, Path]:
+def transform_files(row: pd.Series, settings: PlacementSettings) -> dict[str, Path]:
     """Return the files of `radiogen preprocess` that say how a case was moved: beside its images, or in the study of the settings.
 
     Args:
