@@ -236,7 +236,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         facts = {
             **describe_weights(settings.weights, seed), "network": settings.network, "arguments": settings.arguments, "fusion": settings.fusion,
             "sequences": list(sequences), "spec": asdict(self.spec_), "augmentation": settings.augmentation.model_dump(mode="json"),
-            "copies": settings.copies, "torch": torch.__version__, "device": device.type,
+            "copies": settings.copies, "seed_of_copies": settings.seed, "torch": torch.__version__, "device": device.type,
         }  # fmt: skip
         folder = self._folder / f"vectors-{content_hash(facts)[:16]}"
         make_folder(folder)
