@@ -10,6 +10,7 @@ BRANCHES = Registry(
         "clinical": "radiogen.branches.clinical:ClinicalBranch",
         "embedding": "radiogen.branches.embedding.branch:EmbeddingBranch",
         "location": "radiogen.branches.location:LocationBranch",
+        "network": "radiogen.branches.network.branch:NetworkBranch",
         "radiomics": "radiogen.branches.radiomics:RadiomicsBranch",
     },
 )

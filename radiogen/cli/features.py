@@ -48,6 +48,11 @@ AtlasNames = Annotated[
     typer.Option("--atlas-names", help="CSV or TSV of the label map: columns label, name and, if wanted, lobe."),
 ]
 
+Template = Annotated[
+    Path | None,
+    typer.Option("--template", help="A file of `radiogen network template`; by default one is built and kept."),
+]
+CutBy = Annotated[str | None, typer.Option("--cut-by", help="Region that disconnects: wt, tc, et (wt).")]
 Network = Annotated[
     str | None,
     typer.Option("--network", help="segmentation-encoder, a network of `radiogen info`, or adapter:module:function."),
@@ -86,6 +91,9 @@ def register(app: typer.Typer) -> None:
     )
     group.command("embedding", epilog="Example: radiogen features embedding cohort.csv -o study --network NAME")(
         reports_errors(embedding)
+    )
+    group.command("network", epilog="Example: radiogen features network cohort.csv -o study --jobs 2")(
+        reports_errors(network)
     )
     app.add_typer(group, name="features")
 
@@ -185,6 +193,26 @@ def location(
     _features("location", cohort, output, config, overrides, jobs, dask, quiet, verbose)
 
 
+def network(
+    cohort: Cohort,
+    output: Output,
+    template: Template = None,
+    cut_by: CutBy = None,
+    config: Config = None,
+    jobs: Jobs = 1,
+    dask: Dask = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """What the tumour disconnects in a template of the brain's network: regions, connections, and the network's measures without them.
+
+    Writes features/network.parquet and .csv, a graph and a table of connections per case into graphs/, and failed.csv where cases failed. The
+    network is the template's: no diffusion image is needed or looked at.
+    """
+    overrides = {"template": template, "cut_by": cut_by, "graphs": output / "graphs"}
+    _features("network", cohort, output, config, overrides, jobs, dask, quiet, verbose)
+
+
 def embedding(
     cohort: Cohort,
     output: Output,
@@ -235,12 +263,14 @@ def _features(
     from radiogen.config.embedding import EmbeddingSettings
     from radiogen.config.features import ClinicalSettings, RadiomicsSettings
     from radiogen.config.location import LocationSettings
+    from radiogen.config.network import NetworkSettings
     from radiogen.pipeline.features import run_features
 
     kinds: dict[str, type[StageSettings]] = {
         "clinical": ClinicalSettings,
         "embedding": EmbeddingSettings,
         "location": LocationSettings,
+        "network": NetworkSettings,
         "radiomics": RadiomicsSettings,
     }
     settings = kinds[branch].read(config, **overrides)

@@ -10,6 +10,7 @@ from radiogen.config.embedding import EmbeddingSettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
 from radiogen.config.location import LocationSettings
+from radiogen.config.network import NetworkSettings
 from radiogen.config.preprocess import PreprocessSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.config.survival import SurvivalSettings
@@ -40,6 +41,9 @@ class StudySettings(StageSettings):
 
     embedding: EmbeddingSettings = EmbeddingSettings()
     """The embedding branch."""
+
+    network: NetworkSettings = NetworkSettings()
+    """The network branch."""
 
     radiomics: RadiomicsSettings = RadiomicsSettings()
     """The radiomics branch."""

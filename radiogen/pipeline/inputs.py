@@ -21,6 +21,7 @@ from radiogen.config.base import StageSettings
 from radiogen.config.embedding import EmbeddingSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
 from radiogen.config.location import LocationSettings
+from radiogen.config.network import NetworkSettings
 from radiogen.errors import CohortError, InputError
 from radiogen.fusion.tables import read_feature_table
 from radiogen.pipeline.features import run_features
@@ -35,6 +36,7 @@ _SETTINGS: dict[str, type[StageSettings]] = {
     "clinical": ClinicalSettings,
     "embedding": EmbeddingSettings,
     "location": LocationSettings,
+    "network": NetworkSettings,
     "radiomics": RadiomicsSettings,
 }
 

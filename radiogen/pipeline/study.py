@@ -151,6 +151,7 @@ def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
         "clinical": settings.clinical,
         "embedding": settings.embedding,
         "location": settings.location,
+        "network": settings.network,
         "radiomics": settings.radiomics,
     }
     if branch not in known:
