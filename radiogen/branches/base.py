@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 
 from radiogen.config.base import StageSettings
 from radiogen.errors import CaseError
+from radiogen.run.provenance import content_hash
 from radiogen.run.quarantine import Failure
 
 
@@ -31,6 +32,17 @@ class Extraction:
     features: pd.DataFrame
     failures: list[Failure] = field(default_factory=list)
     notes: Mapping[str, list[str]] = field(default_factory=dict)
+
+
+def scheme_hash(row: pd.Series) -> dict[str, str]:
+    """Return what the label scheme that a cohort row names for its mask adds to the hashes of its files; nothing where none is named.
+
+    Example:
+        >>> list(scheme_hash(pd.Series({"mask_labels": "brats2013"})))
+        ['mask_labels']
+    """
+    scheme = row.get("mask_labels")
+    return {"mask_labels": content_hash(scheme)} if isinstance(scheme, str) and scheme else {}
 
 
 class FeatureBranch(TransformerMixin, BaseEstimator, ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,13 @@ from radiogen.cli.common import (
     Quiet,
     Verbose,
     fail_if_incomplete,
+    prepare_torch,
     reports_errors,
     start_logging,
 )
+
+if TYPE_CHECKING:
+    from radiogen.config.classify import ClassifySettings
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +70,10 @@ def classify(
             help="With commas, one after another: icc, correlation, correlation-clusters, mrmr, stability, ...",
         ),
     ] = None,
+    reduce: Annotated[
+        str | None,
+        typer.Option("--reduce", help="Embedding columns to components inside the fold: none (default), pca, pls."),
+    ] = None,
     harmonise: Annotated[
         str | None, typer.Option("--harmonise", help="none (default) or combat, fitted in the fold.")
     ] = None,
@@ -78,6 +86,19 @@ def classify(
         typer.Option(
             "--perturbed", help="Table of `radiogen stability`: for --select icc and the segmentation's variance."
         ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="Learn from the images themselves, as a recipe says; `radiogen recipes list --kind classification`.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="With --recipe: installed weights by name, or a file.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="With --recipe: auto (default), cpu, cuda, cuda:1, mps.")
     ] = None,
     params: Params = None,
     config: Config = None,
@@ -98,8 +119,16 @@ def classify(
     check_target(target)
     settings = ClassifySettings.read(
         config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed,
-        selection=select, harmonise=harmonise, unseen_site=unseen_site, perturbed=perturbed,
+        selection=select, reduce=reduce, harmonise=harmonise, unseen_site=unseen_site, perturbed=perturbed,
     )  # fmt: skip
+    if recipe is not None:
+        if features or cohort is None:
+            raise InputError("--recipe learns from images: give a cohort.csv, and no --features.")
+        _from_images(
+            cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device},
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+        return
     source = labels or (cohort if features else None)
     read = read_labels(source) if source else None
     if features:
@@ -126,6 +155,38 @@ def classify(
     typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
     typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
+
+
+def _from_images(
+    cohort: Path,
+    labels: Path | None,
+    target: str,
+    output: Path,
+    settings: ClassifySettings,
+    recipe: str,
+    changes: dict[str, str | None],
+    *,
+    jobs: int,
+    progress: bool,
+) -> None:
+    """Train and test a recipe's networks on the cohort's images."""
+    prepare_torch()
+    from radiogen.branches.embedding.recipe_table import read_image_recipe
+    from radiogen.cohort.join import join_labels
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.classify_images import run_classify_images, with_changes
+    from radiogen.pipeline.inputs import read_labels
+    from radiogen.run.quarantine import write_failures
+
+    table = read_cohort(cohort)
+    if labels is not None:
+        table, _ = join_labels(table, [read_labels(labels)])
+    chosen = with_changes(read_image_recipe(recipe), {"seed": settings.seed, **changes})
+    outcome = run_classify_images(chosen, table, target, output, settings, jobs=jobs, progress=progress)
+    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-images"])
+    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
+    typer.echo(f"report: {output / 'report.html'}")
+    fail_if_incomplete(len(outcome.failures), output / "failed.csv")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

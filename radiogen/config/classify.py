@@ -65,6 +65,12 @@ class ClassifySettings(StageSettings):
     """Table that `radiogen stability` wrote (`radiomics_perturbed.parquet`): needed by `icc`; also says how much of the predictions' variance is
     segmentation and noise."""
 
+    reduce: Literal["none", "pca", "pls"] = "none"
+    """What happens to the columns of embeddings, inside the fold and before selection: `pca` or `pls` components in their place."""
+
+    components: int = Field(default=10, ge=1)
+    """With `reduce`: most components; fewer where training rows are fewer."""
+
     harmonise: Literal["none", "combat"] = "none"
     """`combat`: differences between sites are taken out of image features, fitted on the training rows of each fold."""
 

@@ -41,6 +41,7 @@ TRUSTED_TYPES = (
     "radiogen.fusion.harmonise.Combat",
     "radiogen.fusion.prepare.BestColumns",
     "radiogen.fusion.prepare.Preparation",
+    "radiogen.fusion.reduce.EmbeddingReduction",
     "radiogen.fusion.select.Boruta",
     "radiogen.fusion.select.CorrelationClusters",
     "radiogen.fusion.select.Mrmr",

@@ -19,6 +19,7 @@ from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.names import CLASSIFIERS
 from radiogen.fusion.perturbed import perturbed_predictions
+from radiogen.fusion.reduce import PREFIX
 from radiogen.run.executor import run_cases
 
 log = logging.getLogger(__name__)
@@ -220,6 +221,13 @@ def _rows(table: FusionTable, split: Split, result: _FoldResult, settings: Class
     return pd.concat([fixed, strata.reset_index(drop=True)], axis=1)
 
 
+def _branch(name: str, branch_of: Mapping[str, str]) -> str:
+    known = branch_of.get(name.removeprefix("missing:"), "")
+    return known or next(
+        (branch for column, branch in branch_of.items() if name.startswith(PREFIX) and column.startswith(PREFIX)), ""
+    )
+
+
 def summarise_importance(folds: list[pd.DataFrame], branch_of: Mapping[str, str]) -> pd.DataFrame:
     """Return how stable and how large each feature's part was over the outer folds.
 
@@ -244,7 +252,7 @@ def summarise_importance(folds: list[pd.DataFrame], branch_of: Mapping[str, str]
     summary = pd.DataFrame(
         {
             "feature": names,
-            "branch": [branch_of.get(name.removeprefix("missing:"), "") for name in names],
+            "branch": [_branch(name, branch_of) for name in names],
             "importance": np.mean(parts, axis=0).mean(axis=0) if parts else 0.0,
             "selected_share": stacked["selected"].mean(axis=0),
             "coefficient_mean": stacked["coefficient"].mean(axis=0),

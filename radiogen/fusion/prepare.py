@@ -13,6 +13,7 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.fusion.classifiers import ElasticNetFamily
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.harmonise import Combat
+from radiogen.fusion.reduce import EmbeddingReduction
 from radiogen.fusion.select import (
     Boruta,
     ColumnSelector,
@@ -189,7 +190,7 @@ class Preparation(BaseEstimator):
         for _, step in self.steps:
             if isinstance(step, Combat):
                 X = step.fit(X, y, context).transform(X, context)
-            elif isinstance(step, StableColumns):
+            elif isinstance(step, StableColumns | EmbeddingReduction):
                 X = step.fit(X, y, context).transform(X)
             else:
                 X = step.fit(X, y).transform(X)
@@ -217,10 +218,10 @@ def _narrowed(context: RowContext, step: BaseEstimator) -> RowContext:
 
 
 def preparation(settings: ClassifySettings, seed: int = 0) -> Preparation:
-    """Return the unfitted preparation: stable and usable columns, harmonisation, imputation, scaling, selection.
+    """Return the unfitted preparation: stable and usable columns, harmonisation, imputation, scaling, reduction of embeddings, selection.
 
     Args:
-        settings: `clip_z`, `selection`, `harmonise` and their options are used.
+        settings: `clip_z`, `selection`, `harmonise`, `reduce` and their options are used.
         seed: of the selectors that draw.
     """
     steps: list[tuple[str, BaseEstimator]] = [("columns", UsableColumns())]
@@ -238,5 +239,7 @@ def preparation(settings: ClassifySettings, seed: int = 0) -> Preparation:
         "stability": StabilitySelection(settings.stability_threshold, seed=seed),
         "boruta": Boruta(seed=seed),
     }
+    if settings.reduce != "none":
+        steps.append(("reduce", EmbeddingReduction(settings.reduce, settings.components)))
     steps += [(name, selectors[name]) for name in settings.selection if name != "icc"]
     return Preparation(steps)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import skops.io
 
-from radiogen.cohort.splits import make_splits
+from radiogen.cohort.splits import Split, make_splits
 from radiogen.config.classify import ClassifySettings
 from radiogen.fusion.bundle import reproducible_skops
 from radiogen.fusion.join import FusionTable, fusion_table
@@ -75,6 +75,23 @@ def test_test_rows_cannot_change_a_fitted_model(chain: str, harmonise: str) -> N
     # The same damage to training rows does change it, so that the comparison is one.
     changed = fit_split(spoilt(table, split.train[:5]), split, settings)
     assert reproducible_skops(skops.io.dumps(changed)) != dumped[0]
+
+
+@pytest.mark.parametrize("how", ["pca", "pls"])
+def test_test_rows_cannot_change_components(how: str) -> None:
+    features, cohort = made_up(noise=40)
+    table = fusion_table({"embedding": features["radiomics"].add_prefix("embedding_net_t1c_")}, cohort, "idh")
+    settings = ClassifySettings.parse({**FAST.model_dump(), "reduce": how, "components": 4})
+    train, test = np.arange(40), np.arange(40, 60)
+    noise = table.features.copy()
+    noise.iloc[test] = 1e3 * np.random.default_rng(1).normal(size=(20, noise.shape[1]))
+    models = [
+        fit_split(replace(table, features=one), Split(0, "fold0", train, test), settings)
+        for one in (table.features, noise)
+    ]
+    first, second = (reproducible_skops(skops.io.dumps(model)) for model in models)
+    assert first == second
+    assert models[0].preparation_.get_feature_names_out(models[0].feature_names_in_)[-1] == f"embedding_{how}_4"
 
 
 def test_a_stable_model_has_no_variance_within_cases_and_an_unstable_one_has() -> None:

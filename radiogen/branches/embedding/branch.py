@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch
+from radiogen.branches.base import Extraction, FeatureBranch, scheme_hash
 from radiogen.branches.embedding.kinds import Kind, make_kind
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
 from radiogen.cohort.table import present_sequences
@@ -239,7 +239,8 @@ def _cache_key(row: pd.Series, kind: Kind) -> str:
 
 def _inputs(row: pd.Series, kind: Kind) -> dict[str, str]:
     images = {name: path for name, path in present_sequences(row).items() if name in kind.sequences}
-    return hash_inputs({**images, "mask": row.get("mask") if kind.needs_mask else None})
+    seen = hash_inputs({**images, "mask": row.get("mask") if kind.needs_mask else None})
+    return {**seen, **scheme_hash(row)} if kind.needs_mask else seen
 
 
 def _entry(cache_folder: Path | None, key: str) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch
+from radiogen.branches.base import Extraction, FeatureBranch, scheme_hash
 from radiogen.branches.radiomics.cache import ALGORITHM, PieceCache
 from radiogen.branches.radiomics.extract import (
     CaseFeatures,
@@ -184,4 +184,4 @@ def _looked_at(row: pd.Series, plan: Plan) -> dict[str, str]:
 
 
 def _inputs(row: pd.Series, plan: Plan) -> dict[str, str]:
-    return hash_inputs({**_looked_at(row, plan), "mask": row.get("mask")})
+    return {**hash_inputs({**_looked_at(row, plan), "mask": row.get("mask")}), **scheme_hash(row)}

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from radiogen.branches.base import scheme_hash
 from radiogen.branches.radiomics.cache import ALGORITHM as FEATURES_ALGORITHM
 from radiogen.branches.radiomics.extract import CaseFeatures, extract_case, in_table_order
 from radiogen.branches.radiomics.perturb import ALGORITHM, SAMPLE, UNPERTURBED, Perturber, family
@@ -258,7 +259,7 @@ def _looked_at(row: pd.Series, plan: Plan) -> dict[str, str]:
 
 
 def _inputs(row: pd.Series, plan: Plan, samples: Mapping[str, Path]) -> dict[str, str]:
-    return hash_inputs({**_looked_at(row, plan), "mask": row.get("mask"), **samples})
+    return {**hash_inputs({**_looked_at(row, plan), "mask": row.get("mask"), **samples}), **scheme_hash(row)}
 
 
 def _entry(
