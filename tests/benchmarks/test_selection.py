@@ -170,8 +170,8 @@ def shares(found: dict[str, Any]) -> list[str]:
 LGG = [
     "```bash",
     "radiogen cohort ../shared/data/mri/lgg --labels ../shared/data/mri/lgg/labels.csv -o OUT/lgg/cohort.csv",
-    "radiogen features radiomics OUT/lgg/cohort.csv -o OUT/lgg --config lgg.yaml --jobs 2   # regions: [wt]",
-    "radiogen stability OUT/lgg/cohort.csv -o OUT/lgg --config stability.yaml --jobs 2      # the same",
+    "radiogen features radiomics OUT/lgg/cohort.csv -o OUT/lgg --config lgg.yaml --jobs 2   # lgg.yaml: regions [wt], original and LoG (1, 2, 3 mm)",
+    "radiogen stability OUT/lgg/cohort.csv -o OUT/lgg --config stability.yaml --jobs 2      # stability.yaml: sequences [t1c, t2f], regions [wt]",
     "```",
     "",
 ]
