@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from radiogen.cli.common import reports_errors
 
 if TYPE_CHECKING:
     from radiogen.config.base import StageSettings
+    from radiogen.config.embedding_model import ImageRecipe
     from radiogen.config.recipes import Recipe, Reported
 
 _REGIONS = ("wt", "tc", "et", "ncr", "ed", "rc")
@@ -29,10 +31,11 @@ def list_them(
     kind: Annotated[str | None, typer.Option("--kind", help="Only recipes of this kind, such as segmentation.")] = None,
 ) -> None:
     """List the recipes: name, and what it is."""
+    from radiogen.branches.embedding.recipe_table import list_image_recipes
     from radiogen.errors import ConfigError
     from radiogen.segment.recipe_table import list_recipes
 
-    recipes = list_recipes()
+    recipes: list[Recipe | ImageRecipe] = [*list_recipes(), *list_image_recipes()]
     kinds = sorted({recipe.kind for recipe in recipes})
     if kind is not None and kind not in kinds:
         raise ConfigError(f"There are no recipes of the kind '{kind}'.", hint=f"Kinds: {', '.join(kinds)}.")
@@ -46,10 +49,52 @@ def show(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print the recipe's file, to copy and change.")] = False,
 ) -> None:
     """Show a recipe: its paper, what it reported, what differs here, and its settings."""
+    from radiogen.branches.embedding.recipe_table import image_recipe_names, image_recipe_text, read_image_recipe
     from radiogen.segment.recipe_table import read_recipe, recipe_text
 
-    recipe = read_recipe(name)
-    typer.echo(recipe_text(name).rstrip("\n") if as_yaml else "\n".join(_lines(recipe)))
+    if name in image_recipe_names() or _kind_of(name) == "classification":
+        text, lines = image_recipe_text(name), _image_lines(read_image_recipe(name))
+    else:
+        text, lines = recipe_text(name), _lines(read_recipe(name))
+    typer.echo(text.rstrip("\n") if as_yaml else "\n".join(lines))
+
+
+def _kind_of(name: str) -> str:
+    """Return the kind that a recipe of one's own says it is; nothing for a recipe's name."""
+    from radiogen.config.base import read_yaml_mapping
+
+    return str(read_yaml_mapping(Path(name)).get("kind", "")) if name.endswith((".yaml", ".yml")) else ""
+
+
+def _image_lines(recipe: ImageRecipe) -> list[str]:
+    paper = recipe.paper
+    reported = [
+        f"  {item.what}, {item.data}: AUC {item.auc:g}"
+        + (f" ({item.interval[0]:g} to {item.interval[1]:g})" if item.interval else "")
+        + (f". {item.note}" if item.note else ".")
+        for item in recipe.reported
+    ]
+    return [
+        f"{recipe.name}: {recipe.title}",
+        "",
+        f"Paper ({recipe.method_entry}): {paper.title}",
+        f"  authors {paper.authors}; year {paper.year or 'not given'}; {paper.venue}; doi {paper.doi}; arXiv {paper.arxiv}",
+        "",
+        f"Reported by the paper for {recipe.target}, not measured here:",
+        *(reported or ["  nothing"]),
+        "",
+        "What the paper does not say:",
+        *(f"  - {sentence}" for sentence in recipe.not_given),
+        "",
+        "What differs here:",
+        *(f"  - {sentence}" for sentence in recipe.differs),
+        "",
+        f"Run: radiogen classify --target {recipe.target} --recipe {recipe.name} cohort.csv -o OUT",
+        "Settings; what is not listed is the default:",
+        *_indented(_yaml(recipe.settings)),
+        "",
+        "Research use only.",
+    ]
 
 
 def _lines(recipe: Recipe) -> list[str]:

@@ -123,6 +123,10 @@ class EmbeddingModelSettings(StageSettings):
     batch_size: int = Field(default=8, ge=2)
     """Cases of a step; fewer where there are not as many."""
 
+    norm_momentum: float | None = Field(default=None, gt=0, le=1)
+    """Share of a new batch in the running statistics of batch normalisation; None: as the network was made (EfficientNets: 0.01, too slow for
+    trainings of a few hundred steps)."""
+
     validation_share: float = Field(default=0.2, ge=0, le=0.5)
     """Share of the training patients that choose the epoch; 0: none, and the last epoch's weights are kept."""
 

@@ -52,6 +52,21 @@ class ImagesOutcome:
     failures: list[Failure]
 
 
+def with_changes(recipe: ImageRecipe, changes: Mapping[str, Any]) -> ImageRecipe:
+    """Return a recipe whose settings are changed; what is None stays.
+
+    Args:
+        recipe: a recipe.
+        changes: names and values of its settings.
+
+    Raises:
+        ConfigError: a change is not accepted.
+    """
+    asked = {name: value for name, value in changes.items() if value is not None}
+    settings = EmbeddingModelSettings.parse({**recipe.settings.model_dump(exclude_unset=True), **asked})
+    return recipe.model_copy(update={"settings": settings})
+
+
 def run_classify_images(
     recipe: ImageRecipe,
     cohort: pd.DataFrame,

@@ -9,6 +9,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from radiogen.branches.embedding.recipe_table import image_recipe_names
 from radiogen.cli import recipes
 from radiogen.config.recipes import Recipe
 from radiogen.segment.recipe_table import list_recipes, read_recipe
@@ -26,14 +27,17 @@ def run(*arguments: str) -> tuple[int, str]:
 def test_list_shows_every_recipe() -> None:
     code, output = run("list")
     assert code == 0
-    assert [line.split(":")[0] for line in output.splitlines()] == [recipe.name for recipe in list_recipes()]
-    assert run("list", "--kind", "segmentation") == (0, output)
+    segmentation = [recipe.name for recipe in list_recipes()]
+    assert [line.split(":")[0] for line in output.splitlines()] == [*segmentation, *image_recipe_names()]
+    code, shown = run("list", "--kind", "segmentation")
+    assert code == 0
+    assert [line.split(":")[0] for line in shown.splitlines()] == segmentation
 
 
 def test_an_unknown_kind_is_bad_usage() -> None:
     code, output = run("list", "--kind", "cooking")
     assert code == 2
-    assert "Kinds: segmentation" in output
+    assert "Kinds: classification, segmentation" in output
 
 
 def test_show_has_paper_figures_differences_and_settings() -> None:
@@ -102,3 +106,13 @@ def test_help_has_an_example(command: str) -> None:
     code, output = run(command, "--help")
     assert code == 0
     assert f"radiogen recipes {command}" in output
+
+
+def test_show_of_a_classifier_has_the_aucs_of_the_paper_and_what_it_does_not_say(tmp_path: Path) -> None:
+    code, output = run("show", "c3d-lc")
+    assert code == 0
+    for words in ("private test: AUC 0.577", "(0.589 to 0.781)", "What the paper does not say:", "locally-connected"):
+        assert words in output
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(run("show", "c3d-lc", "--yaml")[1])
+    assert run("show", str(mine)) == (0, output)

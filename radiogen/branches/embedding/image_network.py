@@ -152,6 +152,9 @@ def build_image_network(settings: EmbeddingModelSettings, sequences: tuple[str, 
     network = ImageNetwork(whole, head, shared=shared)
     if settings.frozen:
         whole.requires_grad_(False)
+    for module in whole.modules():
+        if settings.norm_momentum is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = settings.norm_momentum
     return network.eval()
 
 
