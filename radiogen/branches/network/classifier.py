@@ -116,7 +116,7 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(
         self,
-        nodes: Float32[np.ndarray, "c n f"],
+        nodes: Float32[np.ndarray, "c nodes f"],
         edges: Float32[np.ndarray, "c e g"],
         X: GraphRows,
         y: Labels01,
@@ -159,7 +159,7 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def _batch(
         self,
-        nodes: Float32[np.ndarray, "b n f"],
+        nodes: Float32[np.ndarray, "b nodes f"],
         edges: Float32[np.ndarray, "b e g"],
         pairs: Integer[np.ndarray, "e 2"],
         keep: Bool[np.ndarray, "b e"] | None = None,
@@ -169,7 +169,7 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def _apply(
         self,
-        nodes: Float32[np.ndarray, "c n f"],
+        nodes: Float32[np.ndarray, "c nodes f"],
         edges: Float32[np.ndarray, "c e g"],
         pairs: Integer[np.ndarray, "e 2"],
         function: Any,
@@ -219,7 +219,9 @@ def _weighted_bce(logits: torch.Tensor, labels: torch.Tensor, positive_weight: t
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=positive_weight)
 
 
-def _with_context(nodes: Float32[np.ndarray, "c n f"], context: np.ndarray | None) -> Float32[np.ndarray, "c n q"]:
+def _with_context(
+    nodes: Float32[np.ndarray, "c nodes f"], context: np.ndarray | None
+) -> Float32[np.ndarray, "c nodes q"]:
     if context is None:
         return nodes
     shared = np.broadcast_to(context.astype(np.float32), (len(nodes), *context.shape))

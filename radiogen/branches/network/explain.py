@@ -29,7 +29,8 @@ def case_importance(
     """Return how much the prediction of every case rests on each connection, 0 to 1.
 
     A mask over connections is learned per case: the network must still say what it said, with as few connections as possible. The mask of a
-    connection is the mean of its two directions.
+    connection is the mean of its two directions. On made-up cohorts whose deciding connections are known these masks did not single them out:
+    do not interpret them without `shuffled_label_check` and a check of your own.
 
     Args:
         model: fitted.

@@ -16,9 +16,9 @@ with importing_geometric():
 _DENSE_NODES = 512
 """Graphs up to this size are worked on as full matrices: with more than half of all pairs connected that is several times faster."""
 
-NodeTensor = Float[torch.Tensor, "nodes _"]
-EdgeIndex = Integer[torch.Tensor, "2 ends"]
-EdgeTensor = Float[torch.Tensor, "ends _"]
+NodeTensor = Float[torch.Tensor, "all_nodes _"]
+EdgeIndex = Integer[torch.Tensor, "2 all_ends"]
+EdgeTensor = Float[torch.Tensor, "all_ends _"]
 
 
 class GraphOperator(nn.Module):

@@ -31,10 +31,10 @@ class GraphRows:
     """
 
     cases: np.ndarray
-    node_values: Float[np.ndarray, "c n f"]
-    edge_values: Float[np.ndarray, "c e g"]
+    node_values: Float[np.ndarray, "cases nodes f"]
+    edge_values: Float[np.ndarray, "edge_cases connections g"]
     edges: Integer[np.ndarray, "e 2"]
-    node_context: Float[np.ndarray, "n p"] | None = None
+    node_context: Float[np.ndarray, "context_nodes p"] | None = None
     rows: Integer[np.ndarray, " r"] = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
