@@ -82,3 +82,29 @@ def intensities(seed: int = 0) -> np.ndarray:
     image = np.zeros(SHAPE, dtype=np.float32)
     image[1:-1, 1:-1, 1:-1] = np.random.default_rng(seed).normal(100, 10, (19, 19, 7))
     return image
+
+
+def spheres(places_mm: dict[str, tuple[int, int, int]], radius_mm: float = 9.0) -> NetworkTemplate:
+    """Balls on 4 mm voxels of the whole brain; first and second, third and fourth, ... are connected by straight tubes 5 mm in radius."""
+    affine = np.array([[4.0, 0, 0, -80.0], [0, 4, 0, -112], [0, 0, 4, -60], [0, 0, 0, 1]])
+    shape = (41, 49, 37)
+    world = np.moveaxis(np.indices(shape) * 4.0 + affine[:3, 3].reshape(3, 1, 1, 1), 0, -1)
+    nodes = np.zeros(shape, dtype=np.uint16)
+    places = np.array(list(places_mm.values()), dtype=float)
+    for number, place in enumerate(places):
+        nodes[np.linalg.norm(world - place, axis=-1) <= radius_mm] = number + 1
+    regions = []
+    for first, second in zip(places[::2], places[1::2], strict=True):
+        way = second - first
+        along = np.clip((world - first) @ way / (way @ way), 0, 1)
+        regions.append(np.flatnonzero(np.linalg.norm(world - first - along[..., None] * way, axis=-1) <= 5.0))
+    return NetworkTemplate(
+        name="spheres",
+        grid=Grid(shape, affine),
+        nodes=nodes,
+        node_names=tuple(places_mm),
+        edges=np.arange(len(places)).reshape(-1, 2),
+        weights=np.ones(len(regions)),
+        roi_voxels=np.concatenate(regions),
+        roi_start=np.concatenate([[0], np.cumsum([len(region) for region in regions])]),
+    )
