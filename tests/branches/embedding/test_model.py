@@ -61,10 +61,11 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "efficientnet3d-b0": {
         "arguments": {},
         "input": FINE,
-        "batch_size": 6,
-        "epochs": 4,
-        "norm_momentum": 0.3,
-        "optimiser": {**ADAM, "learning_rate": 2e-3},
+        "batch_size": 7,
+        "epochs": 7,
+        "norm_momentum": 0.5,
+        "validation_share": 0.0,
+        "optimiser": {**ADAM, "learning_rate": 3e-3},
     },
     "slice-cnn": {
         "arguments": {},
