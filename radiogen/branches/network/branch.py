@@ -175,6 +175,10 @@ def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork)
     if outside > _IMPOSSIBLE:
         return CaseNetwork({}, notes)
     graph = patient_graph(images, labels, whole.template, settings, placement.matrix)
+    if labels.any() and not graph.destroyed_edges.any():
+        notes.append(
+            f"{settings.cut_by} touches no connection of the template, so nothing is lost; a template may leave out the cerebellum"
+        )
     return CaseNetwork(graph_values(graph, whole, settings.severed, whole_only=whole_only), notes, graph)
 
 

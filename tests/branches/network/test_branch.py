@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from sklearn.base import clone
+from typer.testing import CliRunner
 
 from radiogen.branches.names import BRANCHES
 from radiogen.branches.network import branch as module
 from radiogen.branches.network.branch import NetworkBranch
 from radiogen.branches.network.graph_files import graph_data, load_graph_data, read_graph
 from radiogen.branches.network.template import save_template
+from radiogen.cli.main import app
 from radiogen.cohort.table import read_cohort
 from radiogen.config.network import NetworkSettings
 from radiogen.errors import InputError
@@ -119,6 +121,12 @@ def test_an_empty_mask_loses_nothing(tmp_path: Path, template: Path) -> None:
     assert len(lost) > 20
     assert not found[lost].any()
     assert found["network_pieces"] == 1
+
+
+def test_a_tumour_off_the_network_loses_nothing_and_says_so(tmp_path: Path, template: Path) -> None:
+    extraction = branch(template).extract(cohort(tmp_path, {"a": block((9, 6, 4), (11, 8, 5))}))
+    assert extraction.features.loc["a", "network_weight_lost_in_wt"] == 0
+    assert "touches no connection" in " ".join(extraction.notes["a"])
 
 
 def test_the_order_of_nodes_does_not_matter(tmp_path: Path, template: Path) -> None:
@@ -260,6 +268,21 @@ def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
 def test_a_template_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.npz does not exist"):
         branch(tmp_path / "gone.npz").transform(cohort(tmp_path, {"a": TUMOUR}))
+
+
+def test_the_command_writes_table_graphs_and_sidecar(tmp_path: Path, template: Path) -> None:
+    cohort(tmp_path, {"a": TUMOUR, "b": TUMOUR[::-1]})
+    study = tmp_path / "study"
+    arguments = ["features", "network", tmp_path / "cohort.csv", "-o", study, "--template", template, "--quiet"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(study / "features" / "network.csv")["case"].tolist() == ["a", "b"]
+    assert sorted(path.name for path in (study / "graphs").iterdir()) == [
+        f"{case}.{end}" for case in "ab" for end in ("csv", "safetensors")
+    ]
+    sidecar = (study / "features" / "network.json").read_text()
+    assert str(tmp_path) not in sidecar
+    assert "t2f: missing" in sidecar
 
 
 @pytest.mark.real_data
