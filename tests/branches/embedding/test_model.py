@@ -62,7 +62,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "arguments": {},
         "input": FINE,
         "batch_size": 7,
-        "epochs": 7,
+        "epochs": 8,
         "norm_momentum": 0.5,
         "validation_share": 0.0,
         "optimiser": {**ADAM, "learning_rate": 3e-3},
