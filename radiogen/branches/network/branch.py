@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch
+from radiogen.branches.base import Extraction, FeatureBranch, scheme_hash
 from radiogen.branches.network.base import NetworkTemplate, PatientGraph
 from radiogen.branches.network.columns import column_names, graph_values
 from radiogen.branches.network.disconnection import WholeNetwork, whole_network
@@ -213,10 +213,8 @@ def _settings_that_count(settings: NetworkSettings) -> dict[str, Any]:
 
 
 def _inputs(row: pd.Series, settings: NetworkSettings) -> dict[str, str]:
-    scheme = row.get("mask_labels")
-    named = {"mask_labels": content_hash(scheme)} if isinstance(scheme, str) and scheme else {}
     files = {**present_sequences(row), **transform_files(row, settings), "mask": row.get("mask")}
-    return {**hash_inputs(files), **named}
+    return {**hash_inputs(files), **scheme_hash(row)}
 
 
 def _cache_key(row: pd.Series, settings: NetworkSettings) -> str:
