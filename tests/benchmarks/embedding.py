@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "0" if "monai" in sys.argv[1] else "1")  # as `radiogen features` does
+if __name__ == "__main__":
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "0" if "monai" in sys.argv[1] else "1")  # as `radiogen features` does
 
 import numpy as np  # after the environment is set
 import torch
