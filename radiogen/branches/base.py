@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,26 @@ def scheme_hash(row: pd.Series) -> dict[str, str]:
     """
     scheme = row.get("mask_labels")
     return {"mask_labels": content_hash(scheme)} if isinstance(scheme, str) and scheme else {}
+
+
+def read_entry(entry: Path | None) -> tuple[dict[str, float], list[str]] | None:
+    """Return the values and notes of a cached case; None where there is no entry, or a damaged one, which is made again.
+
+    Args:
+        entry: JSON with `values` (null for NaN) and `notes`; None: nothing is cached.
+
+    Example:
+        >>> read_entry(None) is None
+        True
+    """
+    if entry is None:
+        return None
+    try:
+        stored = json.loads(entry.read_text(encoding="utf-8"))
+        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
+        return values, [str(note) for note in stored["notes"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 class FeatureBranch(TransformerMixin, BaseEstimator, ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch, scheme_hash
+from radiogen.branches.base import Extraction, FeatureBranch, read_entry, scheme_hash
 from radiogen.branches.embedding.kinds import Kind, make_kind
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
 from radiogen.cohort.table import present_sequences
@@ -248,11 +247,5 @@ def _entry(cache_folder: Path | None, key: str) -> Path | None:
 
 
 def _read_entry(entry: Path | None) -> CaseVectors | None:
-    if entry is None or not entry.is_file():
-        return None
-    try:
-        stored = json.loads(entry.read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        return CaseVectors(values, [str(note) for note in stored["notes"]])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # a damaged entry is made again
+    stored = read_entry(entry)
+    return None if stored is None else CaseVectors(*stored)

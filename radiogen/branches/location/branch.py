@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch
+from radiogen.branches.base import Extraction, FeatureBranch, read_entry
 from radiogen.branches.location.atlas import LobeMap, atlas_columns, atlas_hashes, lobe_map
 from radiogen.branches.location.measure import (
     COMPOSITION,
@@ -207,11 +206,5 @@ def _cache_key(row: pd.Series, settings: LocationSettings) -> str:
 
 
 def _read_entry(entry: Path | None) -> CasePlace | None:
-    if entry is None or not entry.is_file():
-        return None
-    try:
-        stored = json.loads(entry.read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        return CasePlace(values, [str(note) for note in stored["notes"]])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # a damaged entry is made again
+    stored = read_entry(entry)
+    return None if stored is None else CasePlace(*stored)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from radiogen.branches.base import read_entry
 from radiogen.branches.radiomics.extract import SHAPE, CaseFeatures, Piece
 from radiogen.branches.radiomics.filters import passes
 from radiogen.branches.radiomics.plan import Plan
@@ -39,12 +39,8 @@ class PieceCache:
         """Return a piece; None where it is not there, or damaged."""
         if self.folder is None:
             return None
-        try:
-            stored = json.loads(self._entry(self.folder, piece, plan).read_text(encoding="utf-8"))
-            values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-            return CaseFeatures(values, [str(note) for note in stored["notes"]])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # a damaged entry is made again
+        stored = read_entry(self._entry(self.folder, piece, plan))
+        return None if stored is None else CaseFeatures(*stored)
 
     def write(self, piece: Piece, plan: Plan, found: CaseFeatures) -> None:
         """Keep a piece."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import SimpleITK as sitk  # noqa: N813 - the name everyone gives it
 import yaml
 from radiomics import imageoperations
 
+from radiogen.branches.base import read_entry
 from radiogen.branches.radiomics.branch import RadiomicsBranch
 from radiogen.branches.radiomics.extract import CaseFeatures, extract_case
 from radiogen.branches.radiomics.plan import Plan, make_plan
@@ -107,14 +107,8 @@ def pair_features(case: str, pair: Pair, *, plan: PairPlan, cache_folder: Path |
 
 
 def _read_entry(entry: Path | None) -> CaseFeatures | None:
-    if entry is None or not entry.is_file():
-        return None
-    try:
-        stored = json.loads(entry.read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        return CaseFeatures(values, [str(note) for note in stored["notes"]])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # a damaged entry is made again
+    stored = read_entry(entry)
+    return None if stored is None else CaseFeatures(*stored)
 
 
 def _cache_key(pair: Pair, plan: PairPlan) -> str:

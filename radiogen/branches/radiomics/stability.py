@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from radiogen.branches.base import scheme_hash
+from radiogen.branches.base import read_entry, scheme_hash
 from radiogen.branches.radiomics.cache import ALGORITHM as FEATURES_ALGORITHM
 from radiogen.branches.radiomics.extract import CaseFeatures, extract_case, in_table_order
 from radiogen.branches.radiomics.perturb import ALGORITHM, SAMPLE, UNPERTURBED, Perturber, family
@@ -283,14 +281,8 @@ def _entry(
 
 
 def _read(entry: Path | None) -> CaseFeatures | None:
-    if entry is None:
-        return None
-    try:
-        stored: dict[str, Any] = json.loads(entry.read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        return CaseFeatures(values, [str(note) for note in stored["notes"]])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # a damaged entry is made again
+    stored = read_entry(entry)
+    return None if stored is None else CaseFeatures(*stored)
 
 
 def _table(rows: Mapping[tuple[str, str], CaseFeatures]) -> pd.DataFrame:
