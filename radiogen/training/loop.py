@@ -163,7 +163,16 @@ _Result = tuple[dict[str, np.ndarray], list[dict[str, Any]], int]
 def _run(fabric: Fabric, job: _Job) -> _Result:
     cuda = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), torch.backends.cudnn.flags(enabled=True, benchmark=True):
-        return _Trainer(fabric, job).run()
+        result = _Trainer(fabric, job).run()
+    _leave_group(fabric)
+    return result
+
+
+def _leave_group(fabric: Fabric) -> None:
+    """Leave the group of processes in order; one that ends with its threads still talking is aborted by the C++ run time."""
+    if fabric.world_size > 1 and torch.distributed.is_initialized():
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
 class _Trainer:
