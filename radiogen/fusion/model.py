@@ -74,6 +74,10 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         self.members_ = {
             name: families[name].fit(prepared, y, self.choices_[name]["parameters"], seed=self.seed) for name in used
         }
+        # Of the training rows, by models that did not see them: thresholds, calibration and conformal sets are learned from it
+        # (fusion/decision.py takes it away again, so that it is in no bundle). A fusion strategy without it is fitted anew on inner folds.
+        chosen = [families[name].candidates.index(self.choices_[name]["parameters"]) for name in used]
+        self.inner_probability_ = _mean_log_odds([inner[name][at] for name, at in zip(used, chosen, strict=True)])
         return self
 
     def _inner_loss(self, name: str) -> float:
@@ -106,7 +110,7 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         context = _without_context(X) if context is None else context
         prepared = self.preparation_.transform(X[list(self.feature_names_in_)].to_numpy(dtype=float), context)
         each = [model.predict_proba(prepared)[:, 1].astype(float) for model in self.members_.values()]
-        positive = expit(np.mean([logit(np.clip(item, _EPSILON, 1 - _EPSILON)) for item in each], axis=0))
+        positive = _mean_log_odds(each)
         return np.column_stack([1 - positive, positive])
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:
@@ -129,6 +133,10 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         if gains:
             table["gain"] = np.mean(gains, axis=0)
         return table
+
+
+def _mean_log_odds(probabilities: list[np.ndarray]) -> np.ndarray:
+    return expit(np.mean([logit(np.clip(item, _EPSILON, 1 - _EPSILON)) for item in probabilities], axis=0))
 
 
 def _without_context(X: pd.DataFrame) -> RowContext:
