@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from radiogen.config.base import StageSettings
+from radiogen.config.fusion import FusionNetworkSettings
 
 Selector = Literal["correlation", "correlation-clusters", "univariate", "mrmr", "l1", "stability", "boruta", "icc"]
 
@@ -45,6 +46,32 @@ class ClassifySettings(StageSettings):
 
     classifiers: tuple[str, ...] = Field(default=("elastic-net", "xgboost"), min_length=1)
     """Registered classifiers that are tuned; see `radiogen info`."""
+
+    fusion: str = "early"
+    """How branches become one probability: `early` (one table of all columns); late, one fused classifier per branch and their log-odds: `mean`,
+    `weighted` (by how much better than chance they are on the inner folds), `stacking` (logistic regression on their inner out-of-fold scores);
+    networks: `cross-attention`, `locally-connected`, `gated-attention`."""
+
+    missing_branch: Literal["skip", "impute"] = "skip"
+    """A case that lacks a branch: `skip`, late fusion and networks answer from the branches that the case has; `impute`, the training medians stand
+    in for the branch. Early fusion has one table and always imputes, with an indicator."""
+
+    branch_weight: Literal["log-loss", "auc"] = "log-loss"
+    """With `weighted`: the share of the prevalence's inner log loss that a branch takes away, or its inner AUC above one half."""
+
+    network: FusionNetworkSettings = FusionNetworkSettings()
+    """With a network as `fusion`: its size and training."""
+
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced`: both classes weigh the same in every classifier. Their probabilities then answer for a half-and-half population, not for this one;
+    ranks hardly change. Early and late fusion only."""
+
+    search: Literal["grid", "bayesian"] = "grid"
+    """How hyper-parameters are tuned on the inner folds: all of a classifier's candidates, or a tree-structured Parzen estimator
+    over their ranges."""
+
+    trials: int = Field(default=20, ge=1)
+    """With `bayesian`: how many hyper-parameters are tried per classifier."""
 
     combine: Literal["average", "best"] = "average"
     """`average`: the mean log-odds of the tuned classifiers; `best`: the one with the lowest inner log loss."""
@@ -93,6 +120,32 @@ class ClassifySettings(StageSettings):
 
     clip_z: float = Field(default=5.0, gt=0)
     """Robust z-scores beyond this are set to it, so that one extreme value cannot carry a model."""
+
+    calibrate: Literal["none", "sigmoid", "isotonic", "beta"] = "none"
+    """How probabilities are calibrated, from out-of-fold scores of each training side."""
+
+    threshold: Literal["youden", "sensitivity", "specificity", "half"] = "youden"
+    """How the probability is chosen at and above which a case is called positive, from the same scores: largest sensitivity + specificity, a wanted
+    sensitivity, a wanted specificity, or 0.5."""
+
+    wanted: float = Field(default=0.9, gt=0, lt=1)
+    """With `threshold: sensitivity` or `specificity`: which one is wanted."""
+
+    coverage: float | None = Field(default=0.9, gt=0, lt=1)
+    """Share of the cases of each class whose conformal set holds the truth; a set may hold both classes or none: no call. None: no sets."""
+
+    familiar_share: float = Field(default=0.99, gt=0, lt=1)
+    """Share of cases like the training ones that are not flagged as out of distribution."""
+
+    random_split: bool = True
+    """Where sites are held out, patients are also split at random, to show how much more optimistic that is."""
+
+    permutations_refit: int = Field(default=0, ge=0)
+    """Permutations of the labels, for each of which everything is fitted again; 0: none."""
+
+    permutation_method: Literal["exact", "fast"] = "exact"
+    """`exact`: preparation, selection and tuning are done again for each permutation; `fast`: what does not look at labels is prepared once, tuned
+    parameters stay, and p is approximate."""
 
     @field_validator("selection", mode="before")
     @classmethod
