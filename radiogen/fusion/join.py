@@ -58,6 +58,7 @@ class FusionTable:
         branch_of: column -> branch it came from.
         notes: what was left out and why, in plain sentences.
         context: sites, covariates and column origins, for harmonisation and the ICC selector.
+        scores: values of columns that are predictions, for every training side; see `radiogen.fusion.inner_scores`.
     """
 
     target: str
@@ -67,6 +68,7 @@ class FusionTable:
     branch_of: Mapping[str, str]
     notes: list[str] = field(default_factory=list)
     context: RowContext | None = None
+    scores: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def check_target(target: str) -> str:

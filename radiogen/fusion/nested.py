@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 from radiogen.cohort.splits import SITE_HELD_OUT, Split, make_splits
 from radiogen.config.classify import ClassifySettings
 from radiogen.errors import ConfigError, RadiogenError
+from radiogen.fusion.base import FusedModel
 from radiogen.fusion.context import RowContext
+from radiogen.fusion.inner_scores import as_trained
 from radiogen.fusion.join import FusionTable, fusion_table
-from radiogen.fusion.model import FusedClassifier
-from radiogen.fusion.names import CLASSIFIERS
+from radiogen.fusion.names import CLASSIFIERS, FUSIONS, NETWORK_FUSIONS
 from radiogen.fusion.perturbed import perturbed_predictions
 from radiogen.fusion.reduce import PREFIX
 from radiogen.run.executor import run_cases
@@ -51,6 +52,7 @@ class NestedResult:
 @dataclass(frozen=True)
 class _FoldResult:
     probability: np.ndarray
+    branch_weights: pd.DataFrame
     perturbed: pd.DataFrame
     importance: pd.DataFrame
     choices: list[dict[str, object]]
@@ -99,6 +101,7 @@ def cross_validate(
 
     Source: Varma, Simon, BMC Bioinformatics 2006, 7:91 (why tuning must be nested).
     """
+    FUSIONS.load(settings.fusion)
     for name in settings.classifiers:
         CLASSIFIERS.load(name)
     splits, scheme = make_splits(
@@ -131,13 +134,15 @@ class _Fold:
     def __call__(self, name: str, split: Split) -> _FoldResult:
         # One thread per fold: sums in another order would end in other bytes.
         with threadpool_limits(1):
-            model = fit_split(self.table, split, self.settings)
-            rows = self.table.features.iloc[split.test]
-            context = _context_of(self.table, split.test)
+            table = as_trained(self.table, split.train)
+            model = fit_split(table, split, self.settings)
+            rows = table.features.iloc[split.test]
+            context = _context_of(table, split.test)
             probability = model.predict_proba(rows, context)[:, 1]
+            weights = model.branch_weights(rows, context)
             perturbed = perturbed_predictions(model, rows, context).assign(split=split.name, repeat=split.repeat)
         choices = [_choice(name, key, choice) for key, choice in model.choices_.items()]
-        return _FoldResult(probability, perturbed, model.importance(), choices)
+        return _FoldResult(probability, weights, perturbed, model.importance(), choices)
 
 
 def _check_harmonisation(table: FusionTable, settings: ClassifySettings, scheme: str) -> None:
@@ -169,7 +174,22 @@ def _context_of(table: FusionTable, rows: np.ndarray) -> RowContext | None:
     return None if table.context is None else table.context.take(rows)
 
 
-def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> FusedClassifier:
+def fused_model(settings: ClassifySettings, seed: int, branch_of: Mapping[str, str]) -> FusedModel:
+    """Return the unfitted model that the settings ask for.
+
+    Args:
+        settings: `fusion` says which, the rest how.
+        seed: of everything random.
+        branch_of: column -> branch.
+
+    Raises:
+        ConfigError: the fusion is unknown.
+    """
+    kind: type[FusedModel] = FUSIONS.load(settings.fusion)
+    return kind.from_settings(settings, seed, branch_of)
+
+
+def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> FusedModel:
     """Return the classifier fitted on a split's training side, of which alone it depends.
 
     Args:
@@ -177,14 +197,15 @@ def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> F
         split: train and test rows.
         settings: preparation, classifiers, seed.
     """
+    table = as_trained(table, split.train)
     seed = int(np.random.SeedSequence([settings.seed, split.repeat]).generate_state(1)[0] % 2**31)
     patient = table.cohort["patient"].to_numpy(dtype=object)[split.train]
-    return FusedClassifier.from_settings(settings, seed).fit(
+    return fused_model(settings, seed, table.branch_of).fit(
         table.features.iloc[split.train], table.y[split.train], patient, _context_of(table, split.train)
     )
 
 
-def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedClassifier:
+def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedModel:
     """Return the classifier fitted on every case, for new patients.
 
     Args:
@@ -192,14 +213,22 @@ def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedClassifier:
         settings: preparation, classifiers, seed.
     """
     with threadpool_limits(1):
-        return FusedClassifier.from_settings(settings, settings.seed).fit(
+        return fused_model(settings, settings.seed, table.branch_of).fit(
             table.features, table.y, table.cohort["patient"].to_numpy(dtype=object), table.context
         )
 
 
 def model_name(settings: ClassifySettings) -> str:
-    """Return what the `model` column says, such as `elastic-net+xgboost`."""
-    return "+".join(settings.classifiers) + ("" if settings.combine == "average" else " (best)")
+    """Return what the `model` column says.
+
+    Example:
+        >>> model_name(ClassifySettings()), model_name(ClassifySettings(fusion="stacking"))
+        ('elastic-net+xgboost', 'stacking of elastic-net+xgboost')
+    """
+    if settings.fusion in NETWORK_FUSIONS:
+        return settings.fusion
+    classifiers = "+".join(settings.classifiers) + ("" if settings.combine == "average" else " (best)")
+    return classifiers if settings.fusion == "early" else f"{settings.fusion} of {classifiers}"
 
 
 def _rows(table: FusionTable, split: Split, result: _FoldResult, settings: ClassifySettings) -> pd.DataFrame:
@@ -218,7 +247,8 @@ def _rows(table: FusionTable, split: Split, result: _FoldResult, settings: Class
             "model": model_name(settings),
         }
     )[PREDICTION_COLUMNS]
-    return pd.concat([fixed, strata.reset_index(drop=True)], axis=1)
+    weights = result.branch_weights.round(PROBABILITY_DIGITS).reset_index(drop=True)
+    return pd.concat([fixed, strata.reset_index(drop=True), weights], axis=1)
 
 
 def _branch(name: str, branch_of: Mapping[str, str]) -> str:

@@ -1,0 +1,59 @@
+"""Columns that are predictions themselves: each training side has values of its own, made without any test row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from radiogen.errors import InputError
+from radiogen.fusion.join import FusionTable
+from radiogen.run.provenance import content_hash
+
+
+def training_key(cases: Iterable[str]) -> str:
+    """Return the name of a training side: it depends on its cases and not on their order.
+
+    Example:
+        >>> training_key(["b", "a"]) == training_key(["a", "b"]) != training_key(["a"])
+        True
+    """
+    return content_hash(sorted(str(case) for case in cases))
+
+
+def with_inner_scores(table: FusionTable, scores: Mapping[str, pd.DataFrame]) -> FusionTable:
+    """Return a table whose score columns have other values for every training side.
+
+    Args:
+        table: with those columns; its own values are those for a training on all cases.
+        scores: `training_key` -> values for every case of the table: of training rows by models that did not see the row (inner folds of that
+            training side), of the others by a model of the whole training side.
+
+    Source: Wolpert, Neural Networks 1992, 5:241 (stacked generalisation).
+    """
+    return replace(table, scores=dict(scores))
+
+
+def as_trained(table: FusionTable, train: np.ndarray) -> FusionTable:
+    """Return the table as it is for one training side; unchanged where no column is a prediction.
+
+    Args:
+        table: features with labels.
+        train: row positions of the training side.
+
+    Raises:
+        InputError: there are score columns, and no scores for this training side.
+    """
+    if not table.scores or len(train) == len(table.y):
+        return table
+    found = table.scores.get(training_key(table.features.index[train]))
+    if found is None:
+        raise InputError(
+            f"There are no scores of inner folds for a training side of {len(train)} cases; there are for {len(table.scores)} other ones.",
+            hint="Columns that are predictions need scores for every split; leave out options that draw further splits.",
+        )
+    features = table.features.copy()
+    features[list(found.columns)] = found.reindex(features.index).to_numpy(dtype=float)
+    return replace(table, features=features, scores={})
