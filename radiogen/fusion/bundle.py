@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from radiogen.cohort.identifiers import identify
 from radiogen.errors import InputError
+from radiogen.fusion.base import FusedModel
 from radiogen.fusion.card import card_text
 from radiogen.fusion.context import row_context
 from radiogen.fusion.join import scanner_matters
-from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.reference import Reference, novelty
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv, write_json, write_text, writing
@@ -65,7 +65,7 @@ class ModelBundle:
         card: JSON-able facts: target, features, training cases (hashed), measured performance, settings.
     """
 
-    model: FusedClassifier
+    model: FusedModel
     reference: Reference
     card: dict[str, Any]
 
@@ -111,7 +111,23 @@ def load_model(folder: str | Path) -> ModelBundle:
         InputError: a file is missing, was changed, is of another format, or holds a type that is not trusted.
     """
     folder = Path(folder)
-    missing = [name for name in FILES[:3] if not (folder / name).is_file()]
+    card = read_card(folder, FORMAT, FILES[:3])
+    model = _read_skops(folder / "model.skops")
+    return ModelBundle(model, read_reference(folder, card), card)
+
+
+def read_card(folder: Path, accepted: int, needed: Sequence[str]) -> dict[str, Any]:
+    """Return the card of a model's folder, after a look at its files.
+
+    Args:
+        folder: a model.
+        accepted: format of the card.
+        needed: files that have to be there.
+
+    Raises:
+        InputError: a file is missing, was changed, or the card is of another format.
+    """
+    missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise InputError(
             f"{folder} is not a model of radiogen: {', '.join(missing)} missing.",
@@ -121,23 +137,32 @@ def load_model(folder: str | Path) -> ModelBundle:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{folder / 'card.json'} is not JSON: {error}") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise InputError(f"{folder} has a card of another format; format {FORMAT} is accepted.")
+    if not isinstance(card, dict) or card.get("format") != accepted:
+        raise InputError(f"{folder} has a card of another format; format {accepted} is accepted.")
     changed = [name for name, digest in card["sha256"].items() if sha256_file(folder / name) != digest]
     if changed:
         raise InputError(
             f"{folder}: {', '.join(changed)} is not the file that the card describes.",
             hint="Copy the whole folder again.",
         )
+    return card
+
+
+def read_reference(folder: Path, card: Mapping[str, Any]) -> Reference:
+    """Return what the training cases of a model looked like.
+
+    Args:
+        folder: a model.
+        card: its card.
+    """
     ranges = pd.read_csv(
         folder / "features.csv", index_col="feature", dtype={"branch": str}, float_precision="round_trip"
     )
     ranges["branch"] = ranges["branch"].fillna("")
-    model = _read_skops(folder / "model.skops")
-    return ModelBundle(model, Reference(ranges, float(card["most_beyond"]), float(card["most_distant"])), card)
+    return Reference(ranges, float(card["most_beyond"]), float(card["most_distant"]))
 
 
-def _read_skops(path: Path) -> FusedClassifier:
+def _read_skops(path: Path) -> FusedModel:
     try:
         model = skops.io.load(path, trusted=list(TRUSTED_TYPES))
     except (UntrustedTypesFoundException, TypeError) as error:
@@ -147,7 +172,7 @@ def _read_skops(path: Path) -> FusedClassifier:
         ) from error
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a model: {error}") from error
-    if not isinstance(model, FusedClassifier):
+    if not isinstance(model, FusedModel):
         raise InputError(f"{path} holds a {type(model).__name__}; a model made by radiogen classify is accepted.")
     return model
 
@@ -210,6 +235,17 @@ def training_hashes(cases: Iterable[str], patients: Iterable[str], salt: str) ->
     return sorted(hashlib.sha256(f"{salt}:{key}".encode()).hexdigest()[:32] for key in keys)
 
 
+def in_training(card: Mapping[str, Any], patient: pd.Series) -> list[bool]:
+    """Return which cases, or whose patients, a model was trained on.
+
+    Args:
+        card: of the model.
+        patient: patient id per case.
+    """
+    salt, hashes = str(card["salt"]), set(card["training_ids"])
+    return [bool(hashes & set(training_hashes([str(case)], [str(who)], salt))) for case, who in patient.items()]
+
+
 def apply_model(
     bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series, cohort: pd.DataFrame | None = None
 ) -> pd.DataFrame:
@@ -241,15 +277,10 @@ def apply_model(
     branch_of = {str(name): str(branch) for name, branch in ranges["branch"].items()}
     rows = pd.DataFrame(index=complete.index) if cohort is None else cohort.reindex(complete.index)
     context = row_context(rows, names, [scanner_matters(name, branch_of) for name in names])
-    salt, hashes = str(bundle.card["salt"]), set(bundle.card["training_ids"])
-    known = [
-        bool(hashes & set(training_hashes([str(case)], [str(who)], salt)))
-        for case, who in zip(complete.index, patient.loc[complete.index], strict=True)
-    ]
     return pd.DataFrame(
         {
             "y_prob": np.round(bundle.model.predict_proba(complete, context)[:, 1], 8),
-            "in_training": known,
+            "in_training": in_training(bundle.card, patient.loc[complete.index]),
             "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
             "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),
             "beyond_range": strange["beyond_range"].to_numpy(dtype=float),

@@ -1,4 +1,4 @@
-"""The fused classifier: prepares, tunes on inner folds, averages. Everything it learns comes from the rows given to `fit`."""
+"""Early fusion: prepares, tunes on inner folds, averages. Everything it learns comes from the rows given to `fit`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin
 
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
-from radiogen.config.classify import ClassifySettings
+from radiogen.fusion.base import EPSILON, IMPORTANCE_COLUMNS, FusedModel, without_context
 from radiogen.fusion.classifiers import Family
-from radiogen.fusion.context import RowContext, row_context
+from radiogen.fusion.context import RowContext
 from radiogen.fusion.names import CLASSIFIERS
 from radiogen.fusion.prepare import preparation
 from radiogen.types import Labels01
 
-_EPSILON = 1e-6
-IMPORTANCE_COLUMNS = ["selected", "coefficient", "gain"]
 
-
-class FusedClassifier(ClassifierMixin, BaseEstimator):
-    """Preparation, classifiers tuned on inner folds of patients, and the mean of their log-odds.
+class FusedClassifier(FusedModel):
+    """Early fusion: one table, preparation, classifiers tuned on inner folds of patients, and the mean of their log-odds.
 
     Log-odds, because averaged probabilities are drawn towards one half.
 
@@ -33,21 +29,8 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
     Args:
         settings: of preparation, classifiers and tuning, as `ClassifySettings` dumps them; None: the defaults.
         seed: seed of inner folds, selectors and classifiers.
+        branch_of: not looked at.
     """
-
-    def __init__(self, settings: dict[str, Any] | None = None, seed: int = 0) -> None:
-        self.settings = settings
-        self.seed = seed
-
-    @classmethod
-    def from_settings(cls, settings: ClassifySettings, seed: int) -> FusedClassifier:
-        """Return an unfitted classifier with the settings' choices and its own seed."""
-        # A path is no property of a model, and nothing is left of the perturbed table after training.
-        return cls(settings.model_dump(mode="json", exclude={"perturbed"}), seed)
-
-    @property
-    def _chosen(self) -> ClassifySettings:
-        return ClassifySettings.model_construct(**{**ClassifySettings().model_dump(), **(self.settings or {})})
 
     def fit(
         self, X: pd.DataFrame, y: Labels01, patient: np.ndarray | None = None, context: RowContext | None = None
@@ -63,7 +46,7 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
         self.feature_names_in_ = X.columns.to_numpy(dtype=object)
         self.classes_ = np.array([0, 1])
         settings, values = self._chosen, X.to_numpy(dtype=float)
-        context = _without_context(X) if context is None else context
+        context = without_context(X) if context is None else context
         group = np.arange(len(y)) if patient is None else np.asarray(patient, dtype=object)
         families: dict[str, Family] = {name: CLASSIFIERS.load(name)() for name in settings.classifiers}
         inner = self._inner_probabilities(families, values, y, group, context)
@@ -107,15 +90,11 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
             X: holds every column seen in `fit`, in any order; NaN where missing.
             context: sites and covariates of the rows, where the model harmonises; without it all sites are new.
         """
-        context = _without_context(X) if context is None else context
+        context = without_context(X) if context is None else context
         prepared = self.preparation_.transform(X[list(self.feature_names_in_)].to_numpy(dtype=float), context)
         each = [model.predict_proba(prepared)[:, 1].astype(float) for model in self.members_.values()]
         positive = _mean_log_odds(each)
         return np.column_stack([1 - positive, positive])
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Return 1 where the probability is at least one half, else 0."""
-        return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.int64)
 
     def importance(self) -> pd.DataFrame:
         """Return one row per column that reached the classifiers: `selected` (used by any of them), `coefficient`, `gain`."""
@@ -136,15 +115,11 @@ class FusedClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _mean_log_odds(probabilities: list[np.ndarray]) -> np.ndarray:
-    return expit(np.mean([logit(np.clip(item, _EPSILON, 1 - _EPSILON)) for item in probabilities], axis=0))
-
-
-def _without_context(X: pd.DataFrame) -> RowContext:
-    return row_context(pd.DataFrame(index=X.index), [str(name) for name in X.columns], [False] * X.shape[1])
+    return expit(np.mean([logit(np.clip(item, EPSILON, 1 - EPSILON)) for item in probabilities], axis=0))
 
 
 def _best(family: Family, probabilities: Float[np.ndarray, "candidates n"], y: Labels01) -> dict[str, Any]:
-    clipped = np.clip(probabilities, _EPSILON, 1 - _EPSILON)
+    clipped = np.clip(probabilities, EPSILON, 1 - EPSILON)
     losses = -np.where(y == 1, np.log(clipped), np.log1p(-clipped)).mean(axis=1)
     best = int(np.argmin(np.round(losses, 9)))  # the first of equals: the simplest
     return {"parameters": dict(family.candidates[best]), "inner_log_loss": float(losses[best])}

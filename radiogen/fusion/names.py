@@ -1,4 +1,4 @@
-"""The classifiers that can be chosen by name."""
+"""The classifiers and the ways of fusion that can be chosen by name."""
 
 from __future__ import annotations
 
@@ -13,3 +13,20 @@ CLASSIFIERS = Registry(
     },
 )
 """Name -> class of a `radiogen.fusion.classifiers.Family`."""
+
+FUSIONS = Registry(
+    "fusions",
+    {
+        "early": "radiogen.fusion.model:FusedClassifier",
+        "mean": "radiogen.fusion.late:LateFusion",
+        "weighted": "radiogen.fusion.late:LateFusion",
+        "stacking": "radiogen.fusion.late:LateFusion",
+        "cross-attention": "radiogen.fusion.network:NetworkFusion",
+        "locally-connected": "radiogen.fusion.network:NetworkFusion",
+        "gated-attention": "radiogen.fusion.network:NetworkFusion",
+    },
+)
+"""Name -> class of a `radiogen.fusion.base.FusedModel`."""
+
+NETWORK_FUSIONS = ("cross-attention", "locally-connected", "gated-attention")
+"""Those that are networks: the named classifiers have no part in them."""

@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import logit
 
 from radiogen.errors import InputError
+from radiogen.fusion.base import FusedModel
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.join import FusionTable
-from radiogen.fusion.model import FusedClassifier
 
 COLUMNS = ["case", "perturbation", "y_prob"]
 _EPSILON = 1e-6
@@ -67,7 +67,7 @@ def with_perturbed(table: FusionTable, perturbed: pd.DataFrame) -> FusionTable:
     return replace(table, context=replace(table.context, perturbed=own), notes=[*table.notes, note])
 
 
-def perturbed_predictions(model: FusedClassifier, rows: pd.DataFrame, context: RowContext | None) -> pd.DataFrame:
+def perturbed_predictions(model: FusedModel, rows: pd.DataFrame, context: RowContext | None) -> pd.DataFrame:
     """Return what a model says of its test cases under every perturbation; columns that were not measured so keep their value.
 
     Args:
