@@ -76,7 +76,7 @@ def fit_calibration(how: str, probability: Scores, y: Labels01) -> Calibration:
         return Calibration()
     if how == "isotonic":
         model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, y.astype(float))
-        return Calibration(how, (), _floats(model.X_thresholds_), _floats(model.y_thresholds_))
+        return Calibration(how, (), tuple(map(float, model.X_thresholds_)), tuple(map(float, model.y_thresholds_)))
     clipped = np.clip(probability, _EPSILON, 1 - _EPSILON)
     if how == "sigmoid":
         # log p and -log(1 - p) with one slope are the log-odds.
@@ -116,8 +116,8 @@ def choose_threshold(rule: str, probability: Scores, y: Labels01, *, wanted: flo
     Source: Youden, Cancer 1950, 3:32.
 
     Example:
-        >>> choose_threshold("youden", np.array([0.1, 0.2, 0.4, 0.6]), np.array([0, 0, 1, 1]))
-        0.3
+        >>> choose_threshold("youden", np.array([0.1, 0.25, 0.75, 0.9]), np.array([0, 0, 1, 1]))
+        0.5
     """
     if rule == "half" or len(np.unique(y)) < 2:
         return 0.5
@@ -146,7 +146,7 @@ def conformal_limit(scores: Scores, coverage: float) -> float:
     Returns:
         The limit; infinity where there are too few rows for the coverage, so that nothing is ever excluded.
 
-    Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos, Bates, Found Trends Mach Learn 2023, 16:494, section 1.
+    Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos, Bates, Found Trends Mach Learn 2023, 16:494.
 
     Example:
         >>> conformal_limit(np.arange(1.0, 20.0), 0.9), conformal_limit(np.arange(3.0), 0.9)
