@@ -69,7 +69,6 @@ def card_text(card: Mapping[str, Any]) -> str:
     """
     trained, measured = card["trained_on"], card["out_of_fold"]
     sites = ", ".join(f"{name} ({count})" for name, count in trained["sites"].items())
-    branches = ", ".join(f"{name} ({count})" for name, count in card["features"].items())
     lines = [
         f"# Model card: {card['positive_means']}",
         "",
@@ -80,8 +79,7 @@ def card_text(card: Mapping[str, Any]) -> str:
         ),
         "",
         f"- **What it gives:** the probability of *{card['positive_means']}*.",
-        f"- **How:** {card['model']}, on features from: {branches}; columns chosen inside the fold by: {_selection(card['settings'])}."
-        f"{_harmonised(card['settings'])}",
+        f"- **How:** {card.get('how') or _how(card)}",
         f"- **Trained on:** {trained['cases']} cases of {trained['patients']} patients, {trained['positive']} of them positive; sites: {sites}.",
         f"- **Measured:** {_measured(measured)}",
         f"- **Verdict:** {measured.get('verdict_text') or 'not evaluated'}",
@@ -95,6 +93,14 @@ def card_text(card: Mapping[str, Any]) -> str:
         *[f"- {note}" for note in card["notes"]],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _how(card: Mapping[str, Any]) -> str:
+    branches = ", ".join(f"{name} ({count})" for name, count in card["features"].items())
+    return (
+        f"{card['model']}, on features from: {branches}; columns chosen inside the fold by: {_selection(card['settings'])}."
+        f"{_harmonised(card['settings'])}"
+    )
 
 
 def _selection(settings: Mapping[str, Any]) -> str:
