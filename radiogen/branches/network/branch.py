@@ -31,7 +31,7 @@ from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import content_hash, hash_inputs
-from radiogen.types import LabelVolume
+from radiogen.types import Affine, LabelVolume
 
 STAGE = "features-network"
 
@@ -143,13 +143,31 @@ def case_network(case: str, row: pd.Series, *, settings: NetworkSettings, cache_
     return found
 
 
-def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork) -> CaseNetwork:
-    """Measure one cohort row.
+@dataclass(frozen=True)
+class LocatedCase:
+    """One cohort row, read and placed.
 
     Args:
-        row: cohort row with a mask; without sequences the graph holds only what the tumour destroys.
-        settings: what is measured.
-        whole: the network of the template.
+        images: the sequences; none of them is needed.
+        labels: mask in radiogen's labels, on the same voxels.
+        matrix: world of the case -> world of the template, mm; None: the case could not be placed, or must not be used.
+        whole_only: the mask shows the whole tumour only.
+        notes: what is missing, and why the case could not be placed, one line each.
+    """
+
+    images: CaseImages
+    labels: LabelVolume
+    matrix: Affine | None
+    whole_only: bool
+    notes: list[str]
+
+
+def locate_case(row: pd.Series, settings: NetworkSettings) -> LocatedCase:
+    """Read one cohort row and find its place in the template's brain.
+
+    Args:
+        row: cohort row with a mask.
+        settings: `registration`, `preprocessed`, `cut_by`, `seed`.
 
     Raises:
         ImageError: the case has no mask, or files are unusable.
@@ -163,23 +181,40 @@ def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork)
     if whole_only:
         notes.append("the mask shows the whole tumour only, so what its parts destroy is blank")
     if whole_only and settings.cut_by != "wt":
-        return CaseNetwork({}, [*notes, f"blank, cut_by is {settings.cut_by} and the mask shows the whole tumour only"])
+        notes.append(f"blank, cut_by is {settings.cut_by} and the mask shows the whole tumour only")
+        return LocatedCase(images, labels, None, whole_only, notes)
     placement = place_case(row, labels, grid, settings)
     notes += [placement.note] if placement.note else []
-    if placement.matrix is None:
-        return CaseNetwork({}, notes)
-    outside = share_outside_brain(labels, grid, placement.matrix)
+    matrix = placement.matrix
+    outside = 0.0 if matrix is None else share_outside_brain(labels, grid, matrix)
     if outside > _DOUBTFUL:
         blank = ", so all columns are blank" if outside > _IMPOSSIBLE else ", so the place is doubtful"
         notes.append(f"place: {outside:.0%} of the tumour lie outside the template's brain{blank}")
-    if outside > _IMPOSSIBLE:
-        return CaseNetwork({}, notes)
-    graph = patient_graph(images, labels, whole.template, settings, placement.matrix)
+    return LocatedCase(images, labels, None if outside > _IMPOSSIBLE else matrix, whole_only, notes)
+
+
+def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork) -> CaseNetwork:
+    """Measure one cohort row.
+
+    Args:
+        row: cohort row with a mask; without sequences the graph holds only what the tumour destroys.
+        settings: what is measured.
+        whole: the network of the template.
+
+    Raises:
+        ImageError: the case has no mask, or files are unusable.
+        GeometryError: mask and sequences do not share their voxels.
+    """
+    place = locate_case(row, settings)
+    if place.matrix is None:
+        return CaseNetwork({}, place.notes)
+    labels, notes = place.labels, place.notes
+    graph = patient_graph(place.images, labels, whole.template, settings, place.matrix)
     if labels.any() and not graph.destroyed_edges.any():
         notes.append(
             f"{settings.cut_by} touches no connection of the template, so nothing is lost; a template may leave out the cerebellum"
         )
-    return CaseNetwork(graph_values(graph, whole, settings.severed, whole_only=whole_only), notes, graph)
+    return CaseNetwork(graph_values(graph, whole, settings.severed, whole_only=place.whole_only), notes, graph)
 
 
 @lru_cache(maxsize=2)
