@@ -36,6 +36,12 @@ class AugmentationSettings(StageSettings):
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     """Largest angle of a rotation about every axis; not for single slices."""
 
+    scaling: float = Field(default=0.0, ge=0, lt=1)
+    """Largest change of size: factors from 1 - scaling to 1 + scaling, one for all axes."""
+
+    shearing: float = Field(default=0.0, ge=0, lt=1)
+    """Largest slant: voxels sideways for each voxel along another axis."""
+
     elastic_voxels: float = Field(default=0.0, ge=0)
     """Standard deviation of a smooth random displacement, voxels; not for single slices."""
 

@@ -103,6 +103,27 @@ class NetworkTemplateSettings(StageSettings):
         return self
 
 
+class NetworkCompareSettings(StageSettings):
+    """How two networks on the same regions are compared.
+
+    Example:
+        >>> NetworkCompareSettings().n_null
+        20
+    """
+
+    n_null: int = Field(default=20, ge=0)
+    """Random networks, every region with as many connections as in the first, that say what chance gives."""
+
+    tracts: Path | None = None
+    """Atlas of named tracts in MNI152, NIfTI with one volume of probabilities per tract."""
+
+    tract_names: Path | None = None
+    """Text file with one name per line, in the order of the volumes; without it, tracts are named by their number."""
+
+    seed: int = Field(default=0, ge=0)
+    """Of the random networks."""
+
+
 class NetworkSettings(StageSettings):
     """The network branch: the template, how a case gets onto it, and what counts as cut.
 

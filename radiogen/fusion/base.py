@@ -136,3 +136,14 @@ def has_branch(X: pd.DataFrame, branch: str, columns: list[str]) -> Bool[np.ndar
     """
     measured = [name for name in columns if name != f"has_{branch}"]
     return np.asarray(X[measured].notna().any(axis=1), dtype=bool)
+
+
+def log_loss(probability: Float[np.ndarray, " n"], y: Labels01) -> float:
+    """Return the mean log loss of probabilities of class 1, kept off 0 and 1.
+
+    Example:
+        >>> round(log_loss(np.array([0.5, 0.5]), np.array([0, 1])), 4)
+        0.6931
+    """
+    clipped = np.clip(probability, EPSILON, 1 - EPSILON)
+    return float(-np.where(y == 1, np.log(clipped), np.log1p(-clipped)).mean())

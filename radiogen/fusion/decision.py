@@ -253,7 +253,7 @@ def fit_decision(
     )
 
 
-def _one_per_group(scores: Scores, groups: np.ndarray | None) -> Scores:
+def _one_per_group(scores: Scores, groups: np.ndarray | None) -> Float[np.ndarray, " g"]:
     if groups is None:
         return scores
     _, number = np.unique(np.asarray(groups).astype(str), return_inverse=True)

@@ -68,7 +68,7 @@ def fit_doubt(
         context: of the rows.
         settings: of decision and familiarity.
     """
-    scores = vars(model).pop("inner_probability_", None)
+    scores = model.__dict__.pop("inner_probability_", None)
     if scores is None and _needs_scores(settings):
         scores = cross_fitted(make, features, y, patient, context, settings)
     decision = fit_decision(np.full(len(y), 0.5) if scores is None else scores, y, settings, patient)

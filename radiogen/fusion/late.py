@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
 from radiogen.errors import InputError
-from radiogen.fusion.base import EPSILON, FusedModel, branch_columns, columns_of, has_branch, without_context
+from radiogen.fusion.base import EPSILON, FusedModel, branch_columns, columns_of, has_branch, log_loss, without_context
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.model import FusedClassifier
 from radiogen.stats.auc import auc
@@ -186,17 +186,6 @@ class LateFusion(FusedModel):
             table["gain"] *= abs(weight)
             tables.append(table)
         return pd.concat(tables)
-
-
-def log_loss(probability: Float[np.ndarray, " n"], y: Labels01) -> float:
-    """Return the mean log loss of probabilities of class 1, kept off 0 and 1.
-
-    Example:
-        >>> round(log_loss(np.array([0.5, 0.5]), np.array([0, 1])), 4)
-        0.6931
-    """
-    clipped = np.clip(probability, EPSILON, 1 - EPSILON)
-    return float(-np.where(y == 1, np.log(clipped), np.log1p(-clipped)).mean())
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.errors import ConfigError, RadiogenError
 from radiogen.fusion.base import FusedModel
 from radiogen.fusion.context import RowContext
+from radiogen.fusion.doubt import Doubt, fit_doubt
+from radiogen.fusion.frozen import scheme_of
 from radiogen.fusion.inner_scores import as_trained
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.names import CLASSIFIERS, FUSIONS, NETWORK_FUSIONS
@@ -51,7 +53,7 @@ class NestedResult:
 
 @dataclass(frozen=True)
 class _FoldResult:
-    probability: np.ndarray
+    told: pd.DataFrame
     branch_weights: pd.DataFrame
     perturbed: pd.DataFrame
     importance: pd.DataFrame
@@ -84,13 +86,19 @@ def nested_predictions(
 
 
 def cross_validate(
-    table: FusionTable, settings: ClassifySettings, *, jobs: int = 1, progress: bool = False
+    table: FusionTable,
+    settings: ClassifySettings,
+    *,
+    splits: list[Split] | None = None,
+    jobs: int = 1,
+    progress: bool = False,
 ) -> NestedResult:
     """Fit and test on every split; everything is tuned and chosen inside each training side.
 
     Args:
         table: features with labels.
         settings: splits, preparation, classifiers.
+        splits: train and test sides to use instead of drawing them, such as `radiogen.fusion.frozen.read_splits` returns.
         jobs: folds worked on at the same time; the result does not depend on it.
         progress: show a progress bar.
 
@@ -104,10 +112,13 @@ def cross_validate(
     FUSIONS.load(settings.fusion)
     for name in settings.classifiers:
         CLASSIFIERS.load(name)
-    splits, scheme = make_splits(
-        table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
-        sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
-    )  # fmt: skip
+    if splits is None:
+        splits, scheme = make_splits(
+            table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
+            sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
+        )  # fmt: skip
+    else:
+        scheme = scheme_of(splits, table.cohort["site"])
     _check_harmonisation(table, settings, scheme)
     log.info("%s: %s, %d folds, %d columns", table.target, scheme, len(splits), table.features.shape[1])
     named = {f"repeat {split.repeat}, {split.name}": split for split in splits}
@@ -138,11 +149,13 @@ class _Fold:
             model = fit_split(table, split, self.settings)
             rows = table.features.iloc[split.test]
             context = _context_of(table, split.test)
-            probability = model.predict_proba(rows, context)[:, 1]
+            doubt = fit_doubts(table, split.train, model, self.settings)
+            told = doubt.columns(model.predict_proba(rows, context)[:, 1], rows)
             weights = model.branch_weights(rows, context)
             perturbed = perturbed_predictions(model, rows, context).assign(split=split.name, repeat=split.repeat)
+            perturbed["y_prob"] = doubt.decision.calibration.apply(perturbed["y_prob"].to_numpy(dtype=float))
         choices = [_choice(name, key, choice) for key, choice in model.choices_.items()]
-        return _FoldResult(probability, weights, perturbed, model.importance(), choices)
+        return _FoldResult(told, weights, perturbed, model.importance(), choices)
 
 
 def _check_harmonisation(table: FusionTable, settings: ClassifySettings, scheme: str) -> None:
@@ -205,6 +218,26 @@ def fit_split(table: FusionTable, split: Split, settings: ClassifySettings) -> F
     )
 
 
+def fit_doubts(table: FusionTable, rows: np.ndarray, model: FusedModel, settings: ClassifySettings) -> Doubt:
+    """Return what stands beside the probabilities of a fitted model, learned from the rows it was fitted on.
+
+    Args:
+        table: features with labels.
+        rows: positions of the model's training rows.
+        model: fitted on them.
+        settings: of decision and familiarity.
+    """
+    return fit_doubt(
+        model,
+        lambda: fused_model(settings, settings.seed, table.branch_of),
+        table.features.iloc[rows],
+        table.y[rows],
+        table.cohort["patient"].to_numpy(dtype=object)[rows],
+        _context_of(table, rows),
+        settings,
+    )
+
+
 def fit_all(table: FusionTable, settings: ClassifySettings) -> FusedModel:
     """Return the classifier fitted on every case, for new patients.
 
@@ -241,14 +274,15 @@ def _rows(table: FusionTable, split: Split, result: _FoldResult, settings: Class
             "site": cohort["site"].to_numpy(),
             "target": table.target,
             "y_true": table.y[split.test],
-            "y_prob": np.round(result.probability, PROBABILITY_DIGITS),
+            "y_prob": result.told["y_prob"].round(PROBABILITY_DIGITS).to_numpy(),
             "split": split.name,
             "repeat": split.repeat,
             "model": model_name(settings),
         }
     )[PREDICTION_COLUMNS]
     weights = result.branch_weights.round(PROBABILITY_DIGITS).reset_index(drop=True)
-    return pd.concat([fixed, strata.reset_index(drop=True), weights], axis=1)
+    told = result.told.drop(columns="y_prob").round(PROBABILITY_DIGITS).reset_index(drop=True)
+    return pd.concat([fixed, strata.reset_index(drop=True), told, weights], axis=1)
 
 
 def _branch(name: str, branch_of: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +24,20 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings
 from radiogen.errors import CohortError, RadiogenError
 from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.fusion.image_bundle import image_bundle, save_image_model
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import PREDICTION_COLUMNS, PROBABILITY_DIGITS
 from radiogen.pipeline.classify import clinical_facts, table_hash
+from radiogen.pipeline.image_folds import Trainings, image_hashes
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
-from radiogen.run.provenance import Provenance, hash_inputs
+from radiogen.run.provenance import Provenance
 from radiogen.run.quarantine import Failure
 
 log = logging.getLogger(__name__)
 
 STAGE = "classify-images"
-
-NO_MODEL = "No model is saved: every network of this study was trained for one fold and tested on it."
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def run_classify_images(
     progress: bool = False,
     synthetic: bool = False,
 ) -> ImagesOutcome:
-    """Write `predictions.csv`, `training.csv`, `metrics.json` and `report.html`; kept where they are still true.
+    """Write `predictions.csv`, `training.csv`, `metrics.json`, `report.html` and `model/`; kept where they are still true.
+
+    Every fold is kept in `folds/` when it is done, so that a killed study goes on with what is left.
 
     Args:
         recipe: networks and training.
@@ -113,20 +116,21 @@ def run_classify_images(
     features = _facts(cohort, jobs=jobs)
     table = fusion_table(features, cohort, target)
     clinical = clinical_facts(features, cohort.loc[table.features.index])
+    weights = describe_weights(recipe.settings.weights, recipe.settings.seed)
     chosen = {
         "target": target, "recipe": recipe.model_dump(mode="json"), "evaluate": evaluate.model_dump(mode="json"), "synthetic": synthetic,
         "splits": {name: getattr(settings, name) for name in ("seed", "sites", "folds", "repeats", "min_site_cases", "max_site_folds")},
-        "weights": describe_weights(recipe.settings.weights, recipe.settings.seed),
+        "weights": weights,
     }  # fmt: skip
-    provenance = Provenance("classify", chosen, _inputs(cohort.loc[table.features.index], recipe.settings, clinical))
+    cohort = cohort.loc[table.features.index]
+    trainings = trainings_of(recipe, cohort, table, out, cache_folder=cache_folder, jobs=jobs)
+    provenance = Provenance("classify", chosen, _inputs(trainings, clinical))
     outputs = [out / name for name in ("predictions.csv", "training.csv", "metrics.json", "report.html")]
+    outputs += [out / "model" / name for name in model_files(model)]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         return ImagesOutcome(_read(outputs[2]), failures)
-    predictions, training, scheme = cross_validate_images(
-        recipe.settings, cohort.loc[table.features.index], table, settings, recipe.name,
-        cache_folder=cache_folder, jobs=jobs, progress=progress,
-    )  # fmt: skip
+    predictions, training, scheme = cross_validate_images(trainings, table, settings, recipe.name, progress=progress)
     evaluation = evaluate_predictions(predictions, clinical, evaluate)
     metrics = {
         **evaluation.metrics,
@@ -141,31 +145,87 @@ def run_classify_images(
     write_json(outputs[2], metrics)
     foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
     write_classification_report(outputs[3], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
+    final_model(
+        trainings, table, metrics, out / "model", name=recipe.name, seed=settings.seed, salt=provenance.fingerprint,
+        weights=weights, synthetic=synthetic,
+    )  # fmt: skip
     provenance.record(outputs)
     return ImagesOutcome(_read(outputs[2]), failures)
 
 
-def cross_validate_images(
-    model: EmbeddingModelSettings,
-    cohort: pd.DataFrame,
+def trainings_of(
+    recipe: ImageRecipe, cohort: pd.DataFrame, table: FusionTable, out: Path, *, cache_folder: Path | None, jobs: int
+) -> Trainings:
+    """Return the trainings of a study, which are kept in `out/folds`.
+
+    Args:
+        recipe: networks and training.
+        cohort: rows with images, in the order of `table`.
+        table: labels and patients.
+        out: folder of the study.
+        cache_folder: where prepared volumes are kept; None: radiogen's cache.
+        jobs: cases prepared at the same time.
+    """
+    patient = table.cohort["patient"].to_numpy(dtype=object)
+    hashes = image_hashes(cohort, recipe.settings)
+    return Trainings(recipe.settings, cohort, table.y, patient, out / "folds", hashes, cache_folder, jobs)
+
+
+def model_files(classifier: ImageClassifier) -> list[str]:
+    """Return the names of the files of a saved classifier on images."""
+    networks = [f"network-{number}.safetensors" for number in range(len(classifier.members_of_))]
+    return ["classifier.json", *networks, "features.csv", "card.json", "card.md"]
+
+
+def final_model(
+    trainings: Trainings,
     table: FusionTable,
-    settings: ClassifySettings,
-    name: str,
+    metrics: Mapping[str, Any],
+    folder: Path,
     *,
-    cache_folder: Path | None = None,
-    jobs: int = 1,
-    progress: bool = False,
+    name: str,
+    seed: int,
+    salt: str,
+    weights: Mapping[str, Any],
+    synthetic: bool,
+) -> None:
+    """Train on every case, and write the model.
+
+    Args:
+        trainings: of the study.
+        table: labels, patients and sites of its cases.
+        metrics: of the out-of-fold predictions.
+        folder: of the model.
+        name: of the recipe.
+        seed: of the training.
+        salt: of the hashes of the training cases' names.
+        weights: what the first weights were.
+        synthetic: the patients are made up.
+    """
+    classifier, work = trainings.train_all("all", seed)
+    bundle = image_bundle(
+        classifier, trainings.cohort, table, metrics, name=name, salt=salt, weights=weights, synthetic=synthetic
+    )
+    save_image_model(folder, bundle)
+    if work is not None:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def training_seed(settings: ClassifySettings, repeat: int) -> int:
+    """Return the seed of the networks of one drawing of the split."""
+    return int(np.random.SeedSequence([settings.seed, repeat]).generate_state(1)[0] % 2**31)
+
+
+def cross_validate_images(
+    trainings: Trainings, table: FusionTable, settings: ClassifySettings, name: str, *, progress: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Train on every training side and predict its test side.
 
     Args:
-        model: networks and training.
-        cohort: rows with images, in the order of `table`.
+        trainings: of the study.
         table: labels, patients, sites and strata.
         settings: splits.
         name: what the `model` column says.
-        cache_folder: where prepared volumes are kept; None: radiogen's cache.
-        jobs: cases prepared at the same time.
         progress: show a progress bar over the folds.
 
     Returns:
@@ -179,16 +239,15 @@ def cross_validate_images(
         table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
         sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
     )  # fmt: skip
-    patient = table.cohort["patient"].to_numpy(dtype=object)
+    log.info("%s: %d trainings of the networks, one for each fold and one for the model.", name, len(splits) + 1)
 
-    def fold(_: str, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
-        seed = int(np.random.SeedSequence([settings.seed, split.repeat]).generate_state(1)[0] % 2**31)
-        classifier = ImageClassifier(model.model_copy(update={"seed": seed}), cache_folder=cache_folder, jobs=jobs)
-        classifier.fit(cohort.iloc[split.train], table.y[split.train], patient[split.train])
-        probability = classifier.predict_proba(cohort.iloc[split.test])[:, 1]
-        return _rows(table, split, probability, name), _training_log(classifier, split)
+    def fold(_: str, numbered: tuple[int, Split]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        number, split = numbered
+        seed = training_seed(settings, split.repeat)
+        probability, rows = trainings.score(f"fold{number:02d}", split.train, split.test, seed)
+        return _rows(table, split, probability, name), _named(rows, split)
 
-    named = {f"repeat {split.repeat}, {split.name}": split for split in splits}
+    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(splits)}
     # One fold after another: a network takes all cores, or the accelerator, by itself.
     results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
     if failures:
@@ -226,27 +285,20 @@ def _rows(table: FusionTable, split: Split, probability: np.ndarray, name: str) 
     return pd.concat([fixed, strata], axis=1)
 
 
-def _training_log(classifier: ImageClassifier, split: Split) -> pd.DataFrame:
-    rows = []
-    for member in classifier.members_:
-        kept = {"split": split.name, "repeat": split.repeat, "network": "+".join(member.sequences)}
-        for row in member.log:
-            shown = {name: value for name, value in row.items() if name in ("loss", "held_out_loss", "held_out_auc")}
-            rows.append({**kept, "epoch": row["epoch"], **shown, "kept": row["epoch"] == member.best_epoch})
-    return pd.DataFrame(rows)
+def _named(training: pd.DataFrame, split: Split) -> pd.DataFrame:
+    return pd.concat(
+        [pd.DataFrame({"split": split.name, "repeat": split.repeat}, index=training.index), training], axis=1
+    )
 
 
-def _inputs(cohort: pd.DataFrame, settings: EmbeddingModelSettings, clinical: pd.DataFrame) -> dict[str, str]:
-    inputs = {"clinical": table_hash(clinical), "sites": table_hash(cohort[["patient", "site"]])}
-    for case, row in cohort.iterrows():
-        roles: dict[str, str | Path | None] = {"mask": row.get("mask")}
-        roles |= {name: path for name, path in present_sequences(row).items() if name in settings.sequences}
-        inputs |= {f"{case}/{role}": value for role, value in hash_inputs(roles).items()}
-    return inputs
+def _inputs(trainings: Trainings, clinical: pd.DataFrame) -> dict[str, str]:
+    sites = table_hash(trainings.cohort[["patient", "site"]])
+    files = {f"{case}/{role}": value for case, roles in trainings.hashes.items() for role, value in roles.items()}
+    return {"clinical": table_hash(clinical), "sites": sites, **files}
 
 
 def _notes(recipe: ImageRecipe, failures: list[Failure]) -> list[str]:
-    notes = [NO_MODEL]
+    notes = []
     if failures:
         notes.append(f"{len(failures)} case(s) left out because their images cannot be prepared; failed.csv says why.")
     if recipe.settings.weights is None and recipe.settings.frozen:

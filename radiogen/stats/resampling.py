@@ -79,7 +79,7 @@ def bootstrap_aucs(
     sorted_scores = [_SortedScore.of(y, row) for row in scores]
     positive = y == 1
     blocks = []
-    for weights in _patient_weights(patients, n_resamples, rng):
+    for weights in patient_weights(patients, n_resamples, rng):
         of_positives, of_negatives = weights[:, positive], weights[:, ~positive]
         blocks.append(np.stack([row.weighted_auc(of_positives, of_negatives) for row in sorted_scores]))
     return np.concatenate(blocks, axis=1)
@@ -295,7 +295,7 @@ def permutation_p(
     observed = float(ranks[y == 1].sum())
     blocks = _blocks_by_size(y, patients)
     at_least = 0
-    for size in _block_sizes(n_permutations, len(y)):
+    for size in resample_blocks(n_permutations, len(y)):
         rank_sum = np.zeros(size)
         for rows in blocks:  # rows: patients x their rows
             drawn = rng.permuted(np.tile(np.arange(len(rows), dtype=np.int32), (size, 1)), axis=1)
@@ -313,19 +313,26 @@ def _blocks_by_size(y: Labels01, patients: Patients) -> list[Integer[np.ndarray,
     ]
 
 
-def _block_sizes(n_resamples: int, n_rows: int) -> Iterator[int]:
+def resample_blocks(n_resamples: int, n_rows: int) -> Iterator[int]:
+    """Yield how many resamples are worked on at once, so that memory stays small; they sum to `n_resamples`."""
     most = max(1, _CELLS // max(n_rows, 1))
     for start in range(0, n_resamples, most):
         yield min(most, n_resamples - start)
 
 
-def _patient_weights(
+def patient_weights(
     patients: Patients, n_resamples: int, rng: np.random.Generator
 ) -> Iterator[Float[np.ndarray, "b n"]]:
-    """Yield how often every row is drawn, one row of the array per resample."""
+    """Yield how often every row is drawn when patients are drawn with replacement within their class, one line per resample.
+
+    Args:
+        patients: who the rows belong to.
+        n_resamples: number of resamples, yielded in blocks.
+        rng: source of randomness.
+    """
     n_patients = len(patients.sizes)
     strata = [np.flatnonzero(patients.strata == stratum) for stratum in np.unique(patients.strata)]
-    for size in _block_sizes(n_resamples, len(patients.codes)):
+    for size in resample_blocks(n_resamples, len(patients.codes)):
         drawn = np.concatenate([members[rng.integers(0, len(members), (size, len(members)))] for members in strata], 1)
         drawn += np.arange(size)[:, None] * n_patients
         counts = np.bincount(drawn.ravel(), minlength=size * n_patients).reshape(size, n_patients)

@@ -29,6 +29,7 @@ class Progress:
         average: state of the moving average; empty where there is none.
         best: the state that measured best so far, where it is kept.
         best_score: what it scored.
+        best_tie: what decided where another epoch scored the same.
         best_epoch: after how many epochs.
     """
 
@@ -39,6 +40,7 @@ class Progress:
     average: State = field(default_factory=dict)
     best: State = field(default_factory=dict)
     best_score: float = float("-inf")
+    best_tie: float = float("-inf")
     best_epoch: int = 0
 
 

@@ -37,8 +37,12 @@ Batch = dict[str, torch.Tensor]
 MEAN = "mean"
 """Key of the score that the best epoch is chosen by."""
 
+TIE = "tie_break"
+"""Key of the score that decides where two epochs have the same `mean`; without it the earlier one stays."""
+
 Measure = Callable[[nn.Module], Mapping[str, float]]
-"""Scores of a network on what is held out; larger is better, and `mean` is what the best epoch is chosen by."""
+"""Scores of a network on what is held out; larger is better. `mean` is what the best epoch is chosen by, `tie_break` (if it is there) where that is
+the same."""
 
 AfterMeasure = Callable[[nn.Module, list[dict[str, Any]]], None]
 """Called with the network and the log whenever it is due: pictures, curves."""
@@ -55,6 +59,7 @@ class Plan:
         optimiser: how the weights move.
         measure_every: epochs between measurements; the last epoch is always measured.
         keep: `last` or `best`: whose weights are the result.
+        patience: the training ends when for so many epochs none measured better; 0: never.
         precision: `auto`, `float32` or `bfloat16`.
         device: `auto` or a torch device.
         devices: devices that share each step.
@@ -73,6 +78,7 @@ class Plan:
     devices: int = 1
     workers: int = 0
     seed: int = 0
+    patience: int = 0
 
     @property
     def n_steps(self) -> int:
@@ -194,13 +200,15 @@ class _Trainer:
         batches = self._batches()
         with _bar(self.job.progress and self.fabric.is_global_zero, self.plan, self.progress.epoch) as tick:
             for epoch in range(self.progress.epoch, self.plan.epochs):
+                if self._waited_enough():
+                    break
                 started = time.monotonic()
                 row = self._epoch(epoch, batches, tick)
                 self._after(row, started)
         state, epoch = self.progress.best, self.progress.best_epoch
         if self.plan.keep == "last":
             with inference_weights(self.network, self.optimiser, self.average) as network:
-                state, epoch = state_on_cpu(network), self.plan.epochs
+                state, epoch = state_on_cpu(network), self.progress.epoch
         return {name: tensor.numpy() for name, tensor in state.items()}, self.progress.rows, epoch
 
     def _resume(self) -> Progress:
@@ -289,13 +297,24 @@ class _Trainer:
                 if due and self.job.after_measure:
                     self.job.after_measure(network, self.progress.rows)
             self._save()
-        self.fabric.barrier()
+        # Only the first process measures; all of them have to stop at the same time.
+        self.progress.best_epoch = self.fabric.broadcast(self.progress.best_epoch)
+
+    def _waited_enough(self) -> bool:
+        """Return whether nothing better came for long enough.
+
+        Source: Prechelt, Early stopping - but when?, Neural Networks: Tricks of the Trade, 1998 (patience in epochs).
+        """
+        measured, waited = self.progress.best_epoch > 0, self.progress.epoch - self.progress.best_epoch
+        return measured and 0 < self.plan.patience <= waited
 
     def _keep_best(self, row: Mapping[str, Any], network: nn.Module) -> None:
-        score = float(row.get(MEAN, -math.inf))
-        if self.plan.keep == "best" and score > self.progress.best_score:
-            self.progress.best = state_on_cpu(network)
-            self.progress.best_score, self.progress.best_epoch = score, int(row["epoch"])
+        score = float(row.get(MEAN, -math.inf)), float(row.get(TIE, -math.inf))
+        if score > (self.progress.best_score, self.progress.best_tie):
+            self.progress.best_score, self.progress.best_tie = score
+            self.progress.best_epoch = int(row["epoch"])
+            if self.plan.keep == "best":
+                self.progress.best = state_on_cpu(network)
 
     def _save(self) -> None:
         self.progress.network = self.network.state_dict()

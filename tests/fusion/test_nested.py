@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from radiogen.cohort.splits import Split, make_splits
 from radiogen.config.classify import ClassifySettings
 from radiogen.errors import ConfigError, InputError, RadiogenError
+from radiogen.fusion.doubt import DOUBT_COLUMNS
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.nested import (
@@ -28,7 +29,7 @@ def test_predictions_table_has_one_row_per_case_and_repeat() -> None:
     features, cohort = made_up(60, strength=3.0)
     settings = FAST.model_copy(update={"repeats": 2})
     table = nested_predictions(features, cohort, "idh", settings)
-    assert table.columns.tolist() == [*PREDICTION_COLUMNS, "grade", "mgmt", "sex"]
+    assert table.columns.tolist() == [*PREDICTION_COLUMNS, "grade", "mgmt", "sex", *DOUBT_COLUMNS]
     assert len(table) == 120
     assert not table.duplicated(["case", "repeat"]).any()
     assert set(table["target"]) == {"idh"}

@@ -103,7 +103,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(
     study = tmp_path / "study"
     moments = random.Random(0)
     kills = 0
-    for wait in (9, *(moments.uniform(5, 18) for _ in range(4))):
+    for wait in (9, *(moments.uniform(5, 16) for _ in range(2))):
         process = subprocess.Popen(
             [sys.executable, "-m", "radiogen", *command(cohort, study)], stderr=subprocess.DEVNULL
         )

@@ -15,7 +15,7 @@ from radiogen.config.train import OptimiserSettings
 from radiogen.errors import ConfigError, InputError, RadiogenError
 from radiogen.resources import sha256_file
 from radiogen.training.checkpoint import checkpoint_path, load_checkpoint
-from radiogen.training.loop import Plan, fit
+from radiogen.training.loop import FitResult, Plan, fit
 from tests.training.toy import BATCH, N_STEPS, Squares, StoppedError, accuracy, network, same, train
 
 ADAMW = OptimiserSettings(learning_rate=0.02, schedule="constant")
@@ -115,6 +115,26 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     result = train(tmp_path, Squares(), ADAMW, measure, epochs=6, keep="best")
     assert result.epoch == 4
     assert same(result.state, states[1])
+
+
+def test_training_ends_when_nothing_better_comes_and_equals_are_told_apart(tmp_path: Path) -> None:
+    given = [(0.5, -3.0), (0.5, -1.0), (0.5, -2.0), (0.4, 0.0), (0.9, 0.0)]
+
+    def train_from(folder: str, start: int = 0, item: int = -1, **changes: object) -> FitResult:
+        scores = iter(given[start:])
+        return train(tmp_path / folder, Squares(item), ADAMW, lambda _: dict(zip(("mean", "tie_break"), next(scores), strict=True)),
+                     epochs=5, measure_every=1, keep="best", **changes)  # fmt: skip
+
+    stopped = train_from("stopped", patience=2)
+    assert (stopped.epoch, len(stopped.rows)) == (2, 4)
+    assert train_from("all").epoch == 5
+    # Killed in the third epoch and started again, it ends at the same place; started once more it trains nothing.
+    with pytest.raises(StoppedError):
+        train_from("parts", item=2 * N_STEPS * BATCH, patience=2)
+    for start in (2, 5):
+        parts = train_from("parts", start, patience=2)
+        assert (parts.epoch, len(parts.rows)) == (2, 4)
+        assert same(parts.state, stopped.state)
 
 
 def test_bfloat16_trains_too(tmp_path: Path) -> None:

@@ -53,11 +53,64 @@ def rotate(volumes: Stack, rng: np.random.Generator, degrees: float = 10.0) -> S
         rng: source of the random numbers.
         degrees: largest angle.
     """
+    return affine(volumes, rng, degrees=degrees)
+
+
+def scale(volumes: Stack, rng: np.random.Generator, share: float = 0.1) -> Stack:
+    """Return the volumes made larger or smaller about their middle, alike along all axes.
+
+    Args:
+        volumes: one case.
+        rng: source of the random numbers.
+        share: largest difference of the factor from 1.
+    """
+    return affine(volumes, rng, scaling=share)
+
+
+def shear(volumes: Stack, rng: np.random.Generator, slope: float = 0.1) -> Stack:
+    """Return the volumes sheared about their middle: what is in them is slanted, and keeps its volume.
+
+    Args:
+        volumes: one case.
+        rng: source of the random numbers.
+        slope: most voxels sideways for each voxel along another axis.
+    """
+    return affine(volumes, rng, shearing=slope)
+
+
+def affine(
+    volumes: Stack, rng: np.random.Generator, degrees: float = 0.0, scaling: float = 0.0, shearing: float = 0.0
+) -> Stack:
+    """Return the volumes turned, sheared and scaled about their middle, interpolated once and linearly; 0 comes in from outside.
+
+    Axial slices move within themselves by shearing along i and j, so that a single slice may be sheared and scaled, but not turned freely.
+
+    Args:
+        volumes: one case.
+        rng: source of the random numbers; what is 0 draws none of them, the angles apart.
+        degrees: largest angle about each axis.
+        scaling: largest difference of the one factor for all axes from 1.
+        shearing: most voxels sideways for each voxel: of i along j, of i along k, of j along k.
+
+    Source: scaling, rotation and shearing as augmentation: the chapter on multi-modal fusion for radiogenomics classification of the BraTS 2021
+        volume (BrainLes 2021, Springer LNCS 12962 and 12963), which gives no ranges.
+
+    Example:
+        >>> dot = np.zeros((1, 5, 5, 5), np.float32); dot[0, 2, 2, 2] = 1
+        >>> float(affine(dot, np.random.default_rng(0), degrees=9.0, scaling=0.1, shearing=0.1)[0, 2, 2, 2])
+        1.0
+    """
     i, j, k = np.radians(rng.uniform(-degrees, degrees, 3))
-    turn = _about(0, i) @ _about(1, j) @ _about(2, k)
-    middle = (np.array(volumes.shape[1:]) - 1) / 2
-    at = np.tensordot(turn, _grid(volumes) - middle[:, None, None, None], axes=1) + middle[:, None, None, None]
-    return _sampled(volumes, at)
+    change = _about(0, i) @ _about(1, j) @ _about(2, k)
+    if shearing:
+        slant = np.eye(3)
+        slant[np.triu_indices(3, 1)] = rng.uniform(-shearing, shearing, 3)
+        change = change @ slant
+    if scaling:
+        # Where each voxel's value is fetched from: what becomes larger is fetched from nearer the middle.
+        change = change / (1 + rng.uniform(-scaling, scaling))
+    middle = ((np.array(volumes.shape[1:]) - 1) / 2)[:, None, None, None]
+    return _sampled(volumes, np.tensordot(change, _grid(volumes) - middle, axes=1) + middle)
 
 
 def elastic(volumes: Stack, rng: np.random.Generator, spacing_voxels: float = 24.0, size_voxels: float = 3.0) -> Stack:
@@ -160,11 +213,14 @@ AUGMENTATIONS: Mapping[str, Callable[[Stack, np.random.Generator], Stack]] = {
     "flip": flip,
     "quarter-turns": quarter_turns,
     "rotate": rotate,
+    "scale": scale,
+    "shear": shear,
     "elastic": elastic,
     "brightness": brightness,
     "noise": noise,
 }
-"""Random changes by name, as strong as their defaults say. N4 is no random change: `radiogen preprocess` does it once for every image."""
+"""Random changes by name, as strong as their defaults say. N4 is no random change: it is done once for every image, by
+`radiogen preprocess` or by a classifier's setting `correct`."""
 
 FILMS = ("flip", "quarter-turns", "noise")
 """As published for C3D. Source: Lang et al., BrainLes 2021."""

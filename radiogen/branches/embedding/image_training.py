@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from radiogen.branches.embedding.training_items import TrainingItems, load_volum
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
 from radiogen.config.embedding_model import EmbeddingModelSettings
 from radiogen.stats.auc import auc
-from radiogen.training.loop import MEAN, Plan, fit, state_on_cpu
+from radiogen.training.loop import MEAN, TIE, Plan, fit
 from radiogen.types import Labels01
+
+_LOGGED = ("epoch", "loss", "held_out_loss", "held_out_auc")
 
 
 def inner_split(patient: np.ndarray, y: Labels01, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,35 +41,21 @@ def inner_split(patient: np.ndarray, y: Labels01, share: float, seed: int) -> tu
     return np.setdiff1d(np.arange(len(y)), held), held
 
 
-class _Enough(Exception):  # noqa: N818 - like StopIteration it ends a loop and is no error
-    """The inner fold has not been predicted better for long enough."""
-
-
 class Watch:
-    """Scores a network on the inner fold after every epoch, keeps the best weights, and ends the training when nothing better comes.
+    """Scores a network on the inner fold after every epoch, so that the best epoch is kept and the training ends when nothing better comes.
 
     Args:
-        settings: what the best epoch is chosen by, and how long to wait for a better one.
+        settings: what the best epoch is chosen by: `loss`, or `auc` and of epochs with the same AUC the one with the lower loss.
         inputs: what the network is shown of the cases: files of prepared volumes, or vectors.
         y: label per case.
-
-    Source: Prechelt, Early stopping - but when?, Neural Networks: Tricks of the Trade, 1998 (patience in epochs).
     """
 
     def __init__(self, settings: EmbeddingModelSettings, inputs: list[Path] | list[Tensor], y: Labels01) -> None:
         self._settings, self._inputs, self._y = settings, inputs, y
-        self.log: list[dict[str, float]] = []
-        self.best: Mapping[str, Tensor] = {}
-        self.best_epoch = 0
-        self._best_score = -np.inf
 
     @torch.inference_mode()
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Return the scores of a network on the inner fold.
-
-        Raises:
-            _Enough: there was nothing better for as long as the settings wait.
-        """
+        """Return the scores of a network on the inner fold."""
         device = next(network.parameters()).device
         was_training = network.training
         network.eval()
@@ -79,13 +66,8 @@ class Watch:
         target = torch.from_numpy(self._y).double()
         loss = float(nn.functional.binary_cross_entropy_with_logits(logits, target))
         score = {"held_out_loss": loss, "held_out_auc": float(auc(self._y, logits.numpy()))}
-        self.log.append(score)
-        value = score["held_out_auc"] if self._settings.choose_by == "auc" else -loss
-        if value > self._best_score:
-            self.best, self.best_epoch, self._best_score = state_on_cpu(network), len(self.log), value
-        if self._settings.patience and len(self.log) - self.best_epoch >= self._settings.patience:
-            raise _Enough
-        return {MEAN: value, **score}
+        by_auc = self._settings.choose_by == "auc"
+        return {MEAN: score["held_out_auc"] if by_auc else -loss, TIE: -loss, **score}
 
     def _input(self, given: Path | Tensor) -> Tensor:
         if isinstance(given, Path):
@@ -99,9 +81,16 @@ def shown_of(given: Any, settings: EmbeddingModelSettings) -> Any:
 
 
 def train(
-    plan: Plan, network: nn.Module, loss: nn.Module, items: TrainingItems, watch: Watch | None, *, progress: bool
+    plan: Plan,
+    network: nn.Module,
+    loss: nn.Module,
+    items: TrainingItems,
+    watch: Watch | None,
+    *,
+    folder: Path | None = None,
+    progress: bool = False,
 ) -> tuple[list[dict[str, Any]], int]:
-    """Train a network in place; return the log and the epoch that its weights are from.
+    """Train a network in place; return the log (`epoch`, `loss` and what `watch` measures) and the epoch that its weights are from.
 
     Args:
         plan: epochs, steps, optimiser, device.
@@ -109,34 +98,26 @@ def train(
         loss: of logits and targets.
         items: of the whole training.
         watch: chooses the epoch; None: the last one is kept.
+        folder: keeps the checkpoint of this very training, which a killed one goes on from; None: nothing is kept.
         progress: show a progress bar.
 
     Raises:
         ConfigError: optimiser or device are not accepted.
         RadiogenError: the loss is no longer a number.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            result = fit(plan, network, loss, items, Path(folder), measure=watch, progress=progress)
-            rows, state, epoch = result.rows, result.state, result.epoch
-        except _Enough:
-            rows, state, epoch = [], {}, 0
-    if watch is not None:
-        rows, state, epoch = (
-            [{"epoch": n, **row} for n, row in enumerate(watch.log, start=1)],
-            dict(watch.best),
-            watch.best_epoch,
-        )
-    network.load_state_dict(state)
-    return rows, epoch
+    with tempfile.TemporaryDirectory() as temporary:
+        result = fit(plan, network, loss, items, folder or Path(temporary), measure=watch, progress=progress)
+    network.load_state_dict(result.state)
+    return [{name: row[name] for name in _LOGGED if name in row} for row in result.rows], result.epoch
 
 
-def plan_of(settings: EmbeddingModelSettings, n: int, seed: int) -> Plan:
-    """Return how long and how a network is trained on `n` cases."""
+def plan_of(settings: EmbeddingModelSettings, n: int, seed: int, *, watched: bool = True) -> Plan:
+    """Return how long and how a network is trained on `n` cases; where it is watched the best epoch is kept, else the last."""
     batch = min(settings.batch_size, n)
     return Plan(
         epochs=settings.epochs, steps_per_epoch=max(1, round(n / batch)), batch_size=batch, optimiser=settings.optimiser,
-        measure_every=1, keep="last", precision=settings.precision, device=settings.device, seed=seed,
+        measure_every=1, keep="best" if watched else "last", patience=settings.patience if watched else 0,
+        precision=settings.precision, device=settings.device, seed=seed,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from radiogen.branches.embedding.image_network import (
     mirrored_probability,
     with_margin,
 )
+from radiogen.branches.embedding.image_summary import summary_of
 from radiogen.branches.embedding.image_training import Watch, inner_split, loss_of, plan_of, shown_of, train
 from radiogen.branches.embedding.training_items import TrainingItems, changed, load_volumes, middle, prepare_cases
 from radiogen.branches.embedding.weights import describe_weights
@@ -47,7 +48,7 @@ class Member:
     Args:
         sequences: what its channels are.
         network: on the CPU, in evaluation mode.
-        log: one row per epoch: `loss`, and where an inner fold was held out `held_out_loss`, `held_out_auc`.
+        log: one row per epoch: `epoch`, `loss`, and where an inner fold was held out `held_out_loss`, `held_out_auc`.
         best_epoch: after which epoch the weights were taken.
         held_out: cases of the inner fold.
     """
@@ -69,6 +70,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     Args:
         settings: networks, fusion, training.
         cache_folder: where prepared volumes and vectors of frozen networks are kept, by content; None: radiogen's cache.
+        work_folder: keeps the checkpoints of this very training (settings and rows), so that a killed one goes on; None: nothing is kept.
         jobs: cases prepared at the same time; the numbers do not depend on it.
         progress: show progress bars.
 
@@ -82,11 +84,13 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         settings: EmbeddingModelSettings,
         *,
         cache_folder: Path | None = None,
+        work_folder: Path | None = None,
         jobs: int = 1,
         progress: bool = False,
     ) -> None:
         self.settings = settings
         self.cache_folder = cache_folder
+        self.work_folder = work_folder
         self.jobs = jobs
         self.progress = progress
 
@@ -171,6 +175,27 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         positive = total / weight_sum
         return np.stack([1 - positive, positive], axis=1)
 
+    def intensities(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return what the prepared volumes of cases look like, to tell cases that are unlike those of the training.
+
+        Args:
+            table: cohort rows.
+
+        Returns:
+            Index as given; `<sequence>_<measure>` as `image_summary.summary_of` names them, NaN where a sequence is missing.
+
+        Raises:
+            CaseError: a case cannot be prepared.
+        """
+        parts = []
+        for sequences in self.members_of_:
+            rows = table[_has_any(table, sequences)]
+            shown = [middle(load_volumes(file), self.settings.augmentation) for file in self._files(rows, sequences)]
+            parts.append(
+                pd.DataFrame([summary_of(volumes, sequences) for volumes in shown], rows.index).reindex(table.index)
+            )
+        return pd.concat(parts, axis=1).astype(float)
+
     def predict(self, table: pd.DataFrame) -> Labels01:
         """Return 1 where the probability is above one half."""
         return (self.predict_proba(table)[:, 1] > 0.5).astype(np.int64)
@@ -220,14 +245,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         items = TrainingItems(
             [inputs[row] for row in learn], [float(y[row]) for row in learn], settings.augmentation, seed
         )
+        folder = None if self.work_folder is None else Path(self.work_folder) / f"network-{number}"
         log, epoch = train(
-            plan_of(settings, len(learn), seed),
-            trained,
-            loss_of(settings, y[learn]),
-            items,
-            watch,
-            progress=self.progress,
-        )
+            plan_of(settings, len(learn), seed, watched=watch is not None), trained, loss_of(settings, y[learn]), items,
+            watch, folder=folder, progress=self.progress,
+        )  # fmt: skip
         return Member(sequences, network.eval(), log, epoch, tuple(str(case) for case in table.index[held]))
 
     def _vectors(self, network: ImageNetwork, files: list[Path], sequences: tuple[str, ...], seed: int) -> list[Tensor]:

@@ -193,8 +193,8 @@ def changed(volumes: CaseVolumes, settings: AugmentationSettings, rng: np.random
         volumes = augment.flip(volumes, rng, tuple("ijk".index(axis) for axis in settings.flips))
     if settings.right_angles:
         volumes = augment.quarter_turns(volumes, rng)
-    if settings.rotation_degrees:
-        volumes = augment.rotate(volumes, rng, settings.rotation_degrees)
+    if settings.rotation_degrees or settings.scaling or settings.shearing:
+        volumes = augment.affine(volumes, rng, settings.rotation_degrees, settings.scaling, settings.shearing)
     if settings.elastic_voxels:
         volumes = augment.elastic(volumes, rng, size_voxels=settings.elastic_voxels)
     if settings.brightness:

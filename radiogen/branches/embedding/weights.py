@@ -61,6 +61,29 @@ def load_backbone(
     return backbone
 
 
+def arguments_as_built(network: str, weights: str | Path | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor arguments that give the architecture of `load_backbone` without the file of weights.
+
+    Args:
+        network: registered name.
+        weights: as for `load_backbone`.
+        arguments: as for `load_backbone`.
+
+    Raises:
+        InputError: the weights are not there or cannot be read.
+
+    Example:
+        >>> arguments_as_built("cnn3d", None, {"widths": (2, 4)})
+        {'widths': (2, 4)}
+    """
+    given = dict(arguments)
+    how = given.pop("inflation", None) if network.startswith(INFLATED) else None
+    if weights is None or not network.startswith(INFLATED):
+        return given
+    state = read_state(find_backbone_weights(weights))
+    return _as_trained(state, how or "mean", given) if _is_2d(state) else given
+
+
 def put_weights(state: Mapping[str, Tensor], backbone: Backbone, network: str, how: str, what: str) -> None:
     """Put a file's tensors into a network: its own by name, otherwise its publisher's.
 

@@ -157,6 +157,7 @@ def read_nodes(path: Path, names: Path | None, space: BrainSpace, *, cerebellum:
     if names is not None:
         facts["names_sha256"] = sha256_file(names)
     rows = np.searchsorted(in_file, kept)
+    facts |= {"atlas_rows": rows.tolist(), "atlas_size": len(in_file)}
     return Nodes(table[values], unique_names(known, kept), rows, len(in_file), f"{name}-{len(kept)}", facts)
 
 

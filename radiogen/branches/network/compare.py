@@ -109,12 +109,50 @@ def _rewired(edges: set[tuple[int, int]], n_copies: int, seed: int) -> list[set[
     return copies
 
 
-def roi_overlap(first: NetworkTemplate, second: NetworkTemplate) -> Float[np.ndarray, "s 2"]:
+def strongest(
+    edges: Integer[np.ndarray, "e 2"], weights: Float[np.ndarray, " e"], n: int
+) -> tuple[Integer[np.ndarray, "f 2"], Float[np.ndarray, " f"]]:
+    """Return the n strongest connections and their weights, in the order of the connections; of equals the first.
+
+    Args:
+        edges: pairs of regions.
+        weights: one per pair.
+        n: how many; all where there are fewer.
+
+    Example:
+        >>> strongest(np.array([[0, 1], [0, 2], [1, 2]]), np.array([0.1, 0.9, 0.5]), 2)[0].tolist()
+        [[0, 2], [1, 2]]
+    """
+    chosen = np.sort(np.argsort(-weights, kind="stable")[:n])
+    return edges[chosen], weights[chosen]
+
+
+def connections_of_matrix(
+    matrix: Float[np.ndarray, "n n"],
+) -> tuple[Integer[np.ndarray, "e 2"], Float[np.ndarray, " e"]]:
+    """Return the connections of a symmetric matrix that are stronger than 0, and their strength.
+
+    Args:
+        matrix: as `read_connectome` returns it.
+
+    Example:
+        >>> connections_of_matrix(np.array([[0, 2.0], [2, 0]]))
+        (array([[0, 1]]), array([2.]))
+    """
+    pairs = np.argwhere(np.triu(matrix, 1) > 0)
+    return pairs, matrix[tuple(pairs.T)]
+
+
+def roi_overlap(
+    first: NetworkTemplate, second: NetworkTemplate, *, shuffled: bool = False, seed: int = 0
+) -> Float[np.ndarray, "s 2"]:
     """Return how the regions of shared connections lie to each other.
 
     Args:
         first: such as corridors.
         second: on the same grid and regions, such as tracts.
+        shuffled: beside each connection of the first lies the region of a random other shared connection of the second: what chance gives.
+        seed: of that.
 
     Returns:
         Per shared connection: share of the second's voxels inside the first's, and the Dice of both.
@@ -125,10 +163,15 @@ def roi_overlap(first: NetworkTemplate, second: NetworkTemplate) -> Float[np.nda
     if not first.grid.same_space(second.grid) or first.node_names != second.node_names:
         raise InputError("Two templates on different grids or regions cannot be compared.", hint="Build both anew.")
     place = {(int(a), int(b)): number for number, (a, b) in enumerate(second.edges)}
+    shared = [number for number, (a, b) in enumerate(first.edges) if (int(a), int(b)) in place]
+    partner = np.array([place[int(a), int(b)] for a, b in first.edges[shared]], dtype=np.int64)
+    if shuffled:
+        # A round through all of them in random order: none keeps its own.
+        order = np.random.default_rng(seed).permutation(len(partner))
+        partner[order] = partner[np.roll(order, 1)]
     rows = []
-    for number, (a, b) in enumerate(first.edges):
-        if (other := place.get((int(a), int(b)))) is not None:
-            ours, theirs = first.edge_voxels(number), second.edge_voxels(other)
-            common = len(np.intersect1d(ours, theirs, assume_unique=True))
-            rows.append((common / len(theirs), 2 * common / (len(ours) + len(theirs))))
+    for number, other in zip(shared, partner.tolist(), strict=True):
+        ours, theirs = first.edge_voxels(number), second.edge_voxels(other)
+        common = len(np.intersect1d(ours, theirs, assume_unique=True))
+        rows.append((common / len(theirs), 2 * common / (len(ours) + len(theirs))))
     return np.array(rows, dtype=float).reshape(-1, 2)

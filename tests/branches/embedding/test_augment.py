@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from radiogen.branches.embedding.augment import (
     AUGMENTATIONS,
     FILMS,
+    affine,
     augmented,
     brightness,
     centre_crop,
     equalise,
     random_crop,
     rotate,
+    scale,
+    shear,
 )
 from radiogen.errors import ConfigError
 
@@ -38,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(name: str) ->
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["flip", "quarter-turns", "rotate", "elastic"]))
+@given(st.integers(0, 10_000), st.sampled_from(["flip", "quarter-turns", "rotate", "scale", "shear", "elastic"]))
 def test_all_sequences_are_moved_alike(seed: int, name: str) -> None:
     volumes = stack()
     volumes[1] = 2 * volumes[0]
@@ -62,6 +65,54 @@ def test_a_turn_by_nothing_changes_nothing_and_a_turn_keeps_the_middle() -> None
     turned = rotate(volumes, np.random.default_rng(0), degrees=20.0)
     assert turned[0, 6, 6, 3] == pytest.approx(float(volumes[0, 6, 6, 3]), rel=1e-5)
     assert not np.allclose(turned, volumes)
+
+
+def spread(volumes: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Mass, centre and covariance of one volume's values, in voxels."""
+    at = np.indices(volumes.shape[1:]).reshape(3, -1)
+    weights = volumes[0].ravel().astype(np.float64)
+    return float(weights.sum()), np.average(at, axis=1, weights=weights), np.cov(at, aweights=weights, bias=True)
+
+
+def blob(side: int = 41) -> np.ndarray:
+    """A Gaussian with a standard deviation of 4 voxels along each axis, in the middle."""
+    squares = ((np.indices((side,) * 3) - (side - 1) / 2) ** 2).sum(axis=0)
+    return np.exp(-squares / 32)[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scaling_is_one_factor_for_all_axes_and_within_its_bounds(seed: int) -> None:
+    mass, middle, before = spread(blob())
+    more, centre, after = spread(scale(blob(), np.random.default_rng(seed), share=0.2))
+    # Linear interpolation widens by up to a sixth of a squared voxel, 1 % of the variance of 16.
+    factors = np.sqrt(np.diag(after) / np.diag(before))
+    np.testing.assert_allclose(factors, factors[0], rtol=1e-3)
+    assert 0.79 < factors[0] < 1.21
+    assert abs(factors[0] - 1) > 0.02
+    assert more / mass == pytest.approx(factors[0] ** 3, rel=0.02)
+    np.testing.assert_allclose(centre, middle, atol=1e-3)
+
+
+def test_shearing_keeps_volume_and_middle_and_slants_by_no_more_than_asked() -> None:
+    mass, middle, before = spread(blob())
+    more, centre, after = spread(shear(blob(), np.random.default_rng(0), slope=0.2))
+    assert more == pytest.approx(mass, rel=1e-3)
+    np.testing.assert_allclose(centre, middle, atol=1e-3)
+    # The covariance of slanted coordinates: the slope, times the variance of 16.
+    slopes = (after / before[0, 0])[np.triu_indices(3, 1)]
+    assert 0.02 < np.abs(slopes).max() < 0.2 * 1.1 + 0.04
+
+
+def test_single_slices_can_be_scaled_and_sheared() -> None:
+    picture = stack(shape=(24, 24, 5))[..., 2:3]
+    found = affine(picture, np.random.default_rng(1), scaling=0.1, shearing=0.1)
+    assert found.shape == picture.shape
+    assert 0.7 < found.sum() / picture.sum() < 1.3
+
+
+def test_turning_alone_is_what_it_was_without_scaling_and_shearing() -> None:
+    turned = rotate(stack(), np.random.default_rng(4), degrees=15.0)
+    assert turned.tobytes() == affine(stack(), np.random.default_rng(4), degrees=15.0).tobytes()
 
 
 def test_brightness_leaves_the_background() -> None:

@@ -146,6 +146,14 @@ def test_the_best_epoch_of_an_inner_fold_of_whole_patients_is_kept(cohort: pd.Da
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
+def test_of_epochs_with_the_same_auc_the_one_with_the_lower_loss_is_kept(cohort: pd.DataFrame, folder: Path) -> None:
+    member = fitted(cohort[:N_TRAIN], folder, choose_by="auc", epochs=7).members_[0]
+    ranks = [(-row["held_out_auc"], row["held_out_loss"]) for row in member.log]
+    assert len({row["held_out_auc"] for row in member.log}) < len(ranks)  # there were equals
+    assert member.best_epoch == 1 + ranks.index(min(ranks)) != 1 + [auc for auc, _ in ranks].index(min(ranks)[0])
+    assert all(row["loss"] > 0 for row in member.log)
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_no_test_case_reaches_the_training(cohort: pd.DataFrame, folder: Path, tmp_path: Path, frozen: bool) -> None:
     changes: dict[str, Any] = {"epochs": 3, "frozen": frozen, "standardise": frozen}
