@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,27 @@ from radiogen.run.provenance import Provenance
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
+class Bundle(Protocol):
+    """A model of any kind, as far as its predictions are written."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Return the facts of the model's card."""
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Return what the model needs of a case."""
+
+    @property
+    def needs(self) -> str:
+        """Return what those are called: features, sequences."""
+
+    @property
+    def stand_in(self) -> str:
+        """Return what the model takes where one is missing."""
+
+
 def run_predict(
     model: Path, features: Mapping[str, pd.DataFrame], out: Path, *, cohort: pd.DataFrame | None = None
 ) -> pd.DataFrame:
@@ -34,8 +56,8 @@ def run_predict(
         cohort: patients, sites and, where known, labels of the cases; with labels the output can be judged by `radiogen audit`.
 
     Returns:
-        Columns `case, patient, site, target, y_prob, split, repeat, model, in_training, out_of_distribution, missing_features, beyond_range` and,
-        where a label is known, `y_true`.
+        Columns `case, patient, site, target, y_prob, split, repeat, model, in_training, out_of_distribution, missing_features, beyond_range`, of newer
+        models also `threshold, prediction_set, strangeness`, and, where a label is known, `y_true`.
 
     Raises:
         InputError: the bundle cannot be used, there is no case, or none of the model's features is there.
@@ -43,8 +65,33 @@ def run_predict(
     """
     bundle = load_model(model)
     joined = _joined(bundle, features)
-    patient, site, labels = _known_of(joined.index, cohort, str(bundle.card["target"]))
-    found = apply_model(bundle, joined, patient, cohort)
+    known = known_of(joined.index, cohort, str(bundle.card["target"]))
+    found = apply_model(bundle, joined, known[0], cohort)
+    return write_predictions(model, bundle, found, known, out, {"features": table_hash(joined)})
+
+
+def write_predictions(
+    model: Path,
+    bundle: Bundle,
+    found: pd.DataFrame,
+    known: tuple[pd.Series, pd.Series, pd.Series],
+    out: Path,
+    inputs: Mapping[str, str],
+) -> pd.DataFrame:
+    """Write `predictions.csv` with its sidecar, and return the table.
+
+    Args:
+        model: folder of the model.
+        bundle: the model.
+        found: what the model says, indexed by case.
+        known: patient, site and label per case, as `known_of` returns them.
+        out: folder for the output.
+        inputs: what was looked at -> SHA-256.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    patient, site, labels = known
     predictions = pd.DataFrame(
         {
             "case": found.index,
@@ -64,14 +111,14 @@ def run_predict(
     provenance = Provenance(
         "predict",
         {"model": bundle.card["model"], "target": bundle.card["target"]},
-        {"model": sha256_file(Path(model) / "card.json"), "features": table_hash(joined)},
+        {"model": sha256_file(Path(model) / "card.json"), **inputs},
     )
     write_csv(path, predictions, index=False)
     provenance.record([path], warnings=warnings_about(predictions, bundle))
     return predictions
 
 
-def warnings_about(predictions: pd.DataFrame, bundle: ModelBundle) -> list[str]:
+def warnings_about(predictions: pd.DataFrame, bundle: Bundle) -> list[str]:
     """Return what a reader of the predictions must know, one sentence each.
 
     Args:
@@ -90,10 +137,15 @@ def warnings_about(predictions: pd.DataFrame, bundle: ModelBundle) -> list[str]:
             f"{_share(predictions['out_of_distribution'], n)} are unlike every training case; do not trust their probabilities: "
             f"{_some(predictions, 'out_of_distribution')}."
         )
+    if "prediction_set" in predictions.columns:
+        open_ = predictions["prediction_set"].isin(["both", "none"])
+        if open_.any():
+            coverage = bundle.card["decision"]["coverage"]
+            told.append(f"{_share(open_, n)} get no call: at a coverage of {coverage:.0%} the model cannot tell.")
     missing = predictions["missing_features"]
     if (missing > 0).any():
         told.append(
-            f"{_share(missing > 0, n)} lack features (up to {int(missing.max())} of {total}); training medians stand in."
+            f"{_share(missing > 0, n)} lack {bundle.needs} (up to {int(missing.max())} of {total}); {bundle.stand_in} stand in."
         )
     if bundle.card.get("synthetic"):
         told.append("The model was trained on made-up patients; it says nothing about real ones.")
@@ -126,7 +178,14 @@ def _joined(bundle: ModelBundle, features: Mapping[str, pd.DataFrame]) -> pd.Dat
     return joined
 
 
-def _known_of(cases: pd.Index, cohort: pd.DataFrame | None, target: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+def known_of(cases: pd.Index, cohort: pd.DataFrame | None, target: str) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Return patient, site and label (NaN where unknown) of cases.
+
+    Args:
+        cases: case ids.
+        cohort: rows with what is known; None: nothing is.
+        target: whose labels.
+    """
     names = pd.Series(cases, index=cases, dtype=object)
     if cohort is None:
         return names, site_names(pd.Series(None, index=cases, dtype=object)), pd.Series(np.nan, index=cases)
