@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from radiogen.errors import InputError
 from radiogen.fusion.base import FusedModel
 from radiogen.fusion.card import card_text
 from radiogen.fusion.context import row_context
+from radiogen.fusion.doubt import Doubt, decision_from_card
+from radiogen.fusion.familiarity import load_familiarity, save_familiarity
 from radiogen.fusion.join import scanner_matters
 from radiogen.fusion.reference import Reference, novelty
 from radiogen.resources import sha256_file
@@ -31,6 +33,8 @@ from radiogen.run.atomic import write_csv, write_json, write_text, writing
 
 FORMAT = 2
 FILES = ("model.skops", "features.csv", "card.json", "card.md")
+FAMILIARITY_FILE = "familiarity.safetensors"
+"""What training cases look like, where the bundle has a `Doubt`."""
 
 TRUSTED_TYPES = (
     "radiogen.fusion.model.FusedClassifier",
@@ -63,11 +67,15 @@ class ModelBundle:
         model: fitted on every training case.
         reference: what the training cases looked like.
         card: JSON-able facts: target, features, training cases (hashed), measured performance, settings.
+        doubt: calibration, threshold, conformal limits and likeness to the training cases; None in bundles made before there was one.
     """
 
     model: FusedModel
     reference: Reference
     card: dict[str, Any]
+    doubt: Doubt | None = None
+    needs: str = field(default="features", init=False)
+    stand_in: str = field(default="training medians", init=False)
 
     @property
     def feature_names(self) -> list[str]:
@@ -89,16 +97,23 @@ def save_model(folder: str | Path, bundle: ModelBundle) -> list[Path]:
     with writing(folder / "model.skops") as beside:
         beside.write_bytes(reproducible_skops(skops.io.dumps(bundle.model)))
     write_csv(folder / "features.csv", bundle.reference.ranges)
+    hashed = list(FILES[:2])
+    doubt: dict[str, Any] = {}
+    if bundle.doubt is not None:
+        save_familiarity(folder / FAMILIARITY_FILE, bundle.doubt.familiarity)
+        hashed.append(FAMILIARITY_FILE)
+        doubt = {"decision": bundle.doubt.decision.as_card(), "familiarity": list(bundle.doubt.familiarity.names)}
     facts = {
         "format": FORMAT,
         **bundle.card,
+        **doubt,
         "most_beyond": bundle.reference.most_beyond,
         "most_distant": bundle.reference.most_distant,
-        "sha256": {name: sha256_file(folder / name) for name in FILES[:2]},
+        "sha256": {name: sha256_file(folder / name) for name in hashed},
     }
     write_json(folder / "card.json", facts)
     write_text(folder / "card.md", card_text(facts))
-    return [folder / name for name in FILES]
+    return [folder / name for name in (*FILES, *hashed[2:])]
 
 
 def load_model(folder: str | Path) -> ModelBundle:
@@ -113,7 +128,14 @@ def load_model(folder: str | Path) -> ModelBundle:
     folder = Path(folder)
     card = read_card(folder, FORMAT, FILES[:3])
     model = _read_skops(folder / "model.skops")
-    return ModelBundle(model, read_reference(folder, card), card)
+    return ModelBundle(model, read_reference(folder, card), card, _read_doubt(folder, card))
+
+
+def _read_doubt(folder: Path, card: dict[str, Any]) -> Doubt | None:
+    decision = decision_from_card(card)
+    if decision is None:
+        return None
+    return Doubt(decision, load_familiarity(folder / FAMILIARITY_FILE, tuple(map(str, card["familiarity"]))))
 
 
 def read_card(folder: Path, accepted: int, needed: Sequence[str]) -> dict[str, Any]:
@@ -258,7 +280,8 @@ def apply_model(
         cohort: sites and covariates of the cases, where a model harmonises; without it every site is a new one.
 
     Returns:
-        Table indexed by case: `y_prob, in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features).
+        Table indexed by case: `y_prob, in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features); where
+        the bundle has a `Doubt` also `threshold, prediction_set, strangeness` (multiple of what is still familiar).
 
     Raises:
         InputError: none of the model's features is there, or a site was not in training and the model refuses such.
@@ -277,13 +300,21 @@ def apply_model(
     branch_of = {str(name): str(branch) for name, branch in ranges["branch"].items()}
     rows = pd.DataFrame(index=complete.index) if cohort is None else cohort.reindex(complete.index)
     context = row_context(rows, names, [scanner_matters(name, branch_of) for name in names])
-    return pd.DataFrame(
+    probability = bundle.model.predict_proba(complete, context)[:, 1]
+    told = pd.DataFrame({"y_prob": probability}, index=complete.index)
+    unlike = strange["out_of_distribution"].to_numpy(dtype=bool)
+    if bundle.doubt is not None:
+        told = bundle.doubt.columns(probability, complete)
+        unlike = unlike | (told.pop("out_of_distribution").to_numpy() == 1)
+        told["strangeness"] = np.round(bundle.doubt.familiarity.strangeness(complete), 4)
+    found = pd.DataFrame(
         {
-            "y_prob": np.round(bundle.model.predict_proba(complete, context)[:, 1], 8),
+            "y_prob": np.round(told.pop("y_prob").to_numpy(dtype=float), 8),
             "in_training": in_training(bundle.card, patient.loc[complete.index]),
-            "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
+            "out_of_distribution": unlike,
             "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),
             "beyond_range": strange["beyond_range"].to_numpy(dtype=float),
         },
         index=complete.index,
     )
+    return pd.concat([found, told], axis=1)

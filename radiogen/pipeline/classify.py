@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.evaluate.audit import Evaluation, evaluate_predictions
-from radiogen.fusion.bundle import FILES, ModelBundle, save_model, training_hashes
+from radiogen.fusion.bundle import FAMILIARITY_FILE, FILES, ModelBundle, save_model, training_hashes
 from radiogen.fusion.card import model_card
 from radiogen.fusion.join import FusionTable, fusion_table
-from radiogen.fusion.nested import NestedResult, cross_validate, fit_all
+from radiogen.fusion.nested import NestedResult, cross_validate, fit_all, fit_doubts
 from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
 from radiogen.fusion.reference import fit_reference
 from radiogen.report.classification import write_classification_report
@@ -90,7 +91,7 @@ def run_classify(
     )
     main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
     more = [out / "perturbed_predictions.csv"] if settings.perturbed is not None else []
-    outputs = [*main, *more, *(out / "model" / name for name in FILES)]
+    outputs = [*main, *more, *(out / "model" / name for name in (*FILES, FAMILIARITY_FILE))]
     if provenance.is_current(outputs):
         log.info("classify %s: unchanged, kept", target)
         return _read_metrics(out)
@@ -214,7 +215,9 @@ def _write_model(
         table, settings, metrics, training_ids=ids, salt=salt, feature_settings=feature_settings, synthetic=synthetic
     )
     reference = fit_reference(table.features, dict(table.branch_of))
-    save_model(folder, ModelBundle(fit_all(table, settings), reference, card))
+    model = fit_all(table, settings)
+    doubt = fit_doubts(table, np.arange(len(table.y)), model, settings)
+    save_model(folder, ModelBundle(model, reference, card, doubt))
 
 
 def _read_metrics(out: Path) -> dict[str, Any]:

@@ -45,7 +45,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_is_written(done: Path) -> None:
     files = files_of(done)
     assert sorted(files) == sorted(
-        [*OUTPUTS, "model/card.json", "model/card.md", "model/features.csv", "model/model.skops"]
+        [
+            *OUTPUTS,
+            "model/card.json",
+            "model/card.md",
+            "model/familiarity.safetensors",
+            "model/features.csv",
+            "model/model.skops",
+        ]
     )
     metrics = json.loads(files["metrics.json"])
     assert metrics["split"] == "site-held-out"
