@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -11,10 +9,10 @@ from scipy.special import expit, logit
 
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
 from radiogen.fusion.base import EPSILON, IMPORTANCE_COLUMNS, FusedModel, without_context
-from radiogen.fusion.classifiers import Family
 from radiogen.fusion.context import RowContext
-from radiogen.fusion.names import CLASSIFIERS
+from radiogen.fusion.outside import family_named
 from radiogen.fusion.prepare import preparation
+from radiogen.fusion.search import InnerFold, tune
 from radiogen.types import Labels01
 
 
@@ -48,40 +46,41 @@ class FusedClassifier(FusedModel):
         settings, values = self._chosen, X.to_numpy(dtype=float)
         context = without_context(X) if context is None else context
         group = np.arange(len(y)) if patient is None else np.asarray(patient, dtype=object)
-        families: dict[str, Family] = {name: CLASSIFIERS.load(name)() for name in settings.classifiers}
-        inner = self._inner_probabilities(families, values, y, group, context)
-        self.choices_ = {name: _best(families[name], inner[name], y) for name in families}
+        families = {name: family_named(name, settings.class_weight) for name in settings.classifiers}
+        folds = self._inner_folds(values, y, group, context)
+        self.choices_, inner = {}, {}
+        for name, family in families.items():
+            self.choices_[name], inner[name] = tune(
+                family, folds, y, search=settings.search, trials=settings.trials, seed=self.seed
+            )
         self.preparation_ = preparation(settings, self.seed)
         prepared = self.preparation_.fit_transform(values, y, context)
         used = list(families) if settings.combine == "average" else [min(self.choices_, key=self._inner_loss)]
         self.members_ = {
-            name: families[name].fit(prepared, y, self.choices_[name]["parameters"], seed=self.seed) for name in used
+            name: families[name].fit(prepared, y, self.choices_[name]["parameters"], seed=self.seed, patient=group)
+            for name in used
         }
         # Of the training rows, by models that did not see them: thresholds, calibration and conformal sets are learned from it
         # (fusion/decision.py takes it away again, so that it is in no bundle). A fusion strategy without it is fitted anew on inner folds.
-        chosen = [families[name].candidates.index(self.choices_[name]["parameters"]) for name in used]
-        self.inner_probability_ = _mean_log_odds([inner[name][at] for name, at in zip(used, chosen, strict=True)])
+        self.inner_probability_ = _mean_log_odds([inner[name] for name in used])
         return self
 
     def _inner_loss(self, name: str) -> float:
         return float(self.choices_[name]["inner_log_loss"])
 
-    def _inner_probabilities(
-        self, families: dict[str, Family], values: np.ndarray, y: Labels01, group: np.ndarray, context: RowContext
-    ) -> dict[str, np.ndarray]:
-        folds = min(self._chosen.inner_folds, patients_of_smaller_class(group, y))
+    def _inner_folds(self, values: np.ndarray, y: Labels01, group: np.ndarray, context: RowContext) -> list[InnerFold]:
+        count = min(self._chosen.inner_folds, patients_of_smaller_class(group, y))
         policy = self._chosen.unseen_site
         inner_policy = "identity" if policy == "refuse" else policy
-        found = {name: np.full((len(family.candidates), len(y)), np.nan) for name, family in families.items()}
-        for test in grouped_folds(group, y, folds, self.seed):
+        folds = []
+        for test in grouped_folds(group, y, count, self.seed):
             train = np.setdiff1d(np.arange(len(y)), test)
             # An inner fold may leave a small site out; only `predict_proba` refuses.
             prepare = preparation(self._chosen.model_copy(update={"unseen_site": inner_policy}), self.seed)
             before = prepare.fit_transform(values[train], y[train], context.take(train))
             after = prepare.transform(values[test], context.take(test))
-            for name, family in families.items():
-                found[name][:, test] = family.score(before, y[train], after, seed=self.seed)
-        return found
+            folds.append(InnerFold(test, before, after, y[train], group[train]))
+        return folds
 
     def predict_proba(self, X: pd.DataFrame, context: RowContext | None = None) -> Float[np.ndarray, "n 2"]:
         """Return the probabilities of class 0 and 1 per row.
@@ -102,7 +101,7 @@ class FusedClassifier(FusedModel):
         table = pd.DataFrame(0.0, index=pd.Index(names, name="feature"), columns=IMPORTANCE_COLUMNS)
         gains = []
         for name, model in self.members_.items():
-            family: Family = CLASSIFIERS.load(name)()
+            family = family_named(name, "none")
             weights = family.weights(model)
             table["selected"] = np.maximum(table["selected"], (weights != 0).astype(float))
             if family.signed:
@@ -116,10 +115,3 @@ class FusedClassifier(FusedModel):
 
 def _mean_log_odds(probabilities: list[np.ndarray]) -> np.ndarray:
     return expit(np.mean([logit(np.clip(item, EPSILON, 1 - EPSILON)) for item in probabilities], axis=0))
-
-
-def _best(family: Family, probabilities: Float[np.ndarray, "candidates n"], y: Labels01) -> dict[str, Any]:
-    clipped = np.clip(probabilities, EPSILON, 1 - EPSILON)
-    losses = -np.where(y == 1, np.log(clipped), np.log1p(-clipped)).mean(axis=1)
-    best = int(np.argmin(np.round(losses, 9)))  # the first of equals: the simplest
-    return {"parameters": dict(family.candidates[best]), "inner_log_loss": float(losses[best])}

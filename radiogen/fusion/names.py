@@ -10,9 +10,12 @@ CLASSIFIERS = Registry(
         "elastic-net": "radiogen.fusion.classifiers:ElasticNetFamily",
         "xgboost": "radiogen.fusion.classifiers:XgboostFamily",
         "random-forest": "radiogen.fusion.classifiers:RandomForestFamily",
+        "extra-trees": "radiogen.fusion.classifiers:ExtraTreesFamily",
+        "logistic": "radiogen.fusion.classifiers:RidgeFamily",
+        "svm": "radiogen.fusion.svm:SvmFamily",
     },
 )
-"""Name -> class of a `radiogen.fusion.classifiers.Family`."""
+"""Name -> class of a `radiogen.fusion.classifiers.Family`, or of a scikit-learn classifier with `predict_proba` (see `fusion.outside`)."""
 
 FUSIONS = Registry(
     "fusions",

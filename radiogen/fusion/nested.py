@@ -20,7 +20,8 @@ from radiogen.fusion.doubt import Doubt, fit_doubt
 from radiogen.fusion.frozen import scheme_of
 from radiogen.fusion.inner_scores import as_trained
 from radiogen.fusion.join import FusionTable, fusion_table
-from radiogen.fusion.names import CLASSIFIERS, FUSIONS, NETWORK_FUSIONS
+from radiogen.fusion.names import FUSIONS, NETWORK_FUSIONS
+from radiogen.fusion.outside import family_named
 from radiogen.fusion.perturbed import perturbed_predictions
 from radiogen.fusion.reduce import PREFIX
 from radiogen.run.executor import run_cases
@@ -111,7 +112,7 @@ def cross_validate(
     """
     FUSIONS.load(settings.fusion)
     for name in settings.classifiers:
-        CLASSIFIERS.load(name)
+        family_named(name, settings.class_weight)
     if splits is None:
         splits, scheme = make_splits(
             table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,

@@ -11,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 
 from radiogen.config.classify import ClassifySettings
 from radiogen.errors import ConfigError
-from radiogen.fusion.classifiers import ElasticNetFamily, RandomForestFamily, XgboostFamily
+from radiogen.fusion.classifiers import ElasticNetFamily
 from radiogen.fusion.model import FusedClassifier
 from radiogen.fusion.names import CLASSIFIERS
+from radiogen.fusion.outside import family_named
 from radiogen.stats.auc import auc
 from tests.fusion.data import FAST, bare_context
 
@@ -30,20 +31,20 @@ def planted(n: int = 120, p: int = 12, seed: int = 0) -> tuple[pd.DataFrame, np.
     return X, y
 
 
-@pytest.mark.parametrize("name", ["elastic-net", "xgboost", "random-forest"])
+@pytest.mark.parametrize("name", ["elastic-net", "xgboost", "random-forest", "extra-trees", "logistic", "svm"])
 def test_every_registered_classifier_finds_a_planted_signal(name: str) -> None:
     X, y = planted()
     new, truth = planted(seed=1)
     model = fused(classifiers=(name,), inner_folds=3).fit(X, y)
     assert auc(truth, model.predict_proba(new)[:, 1]) > 0.85
     table = model.importance()
-    column = "coefficient" if name == "elastic-net" else "gain"
+    column = "coefficient" if name in {"elastic-net", "logistic", "svm"} else "gain"
     assert table[column].abs().idxmax() == "f0"
     assert set(model.predict(new)) <= {0, 1}
 
 
 def test_the_registry_knows_them_all() -> None:
-    assert CLASSIFIERS.names() == ["elastic-net", "random-forest", "xgboost"]
+    assert CLASSIFIERS.names() == ["elastic-net", "extra-trees", "logistic", "random-forest", "svm", "xgboost"]
     with pytest.raises(ConfigError, match="elastic-net"):
         fused(classifiers=("elasticnet",)).fit(*planted())
 
@@ -113,10 +114,10 @@ def test_few_cases_use_fewer_inner_folds() -> None:
     assert np.isfinite(model.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("family", [ElasticNetFamily(), XgboostFamily(), RandomForestFamily()])
-def test_a_candidates_score_is_that_of_its_own_fit(
-    family: ElasticNetFamily | XgboostFamily | RandomForestFamily,
-) -> None:
+@pytest.mark.parametrize("class_weight", ["none", "balanced"])
+@pytest.mark.parametrize("name", ["elastic-net", "xgboost", "random-forest", "svm"])
+def test_a_candidates_score_is_that_of_its_own_fit(name: str, class_weight: str) -> None:
+    family = family_named(name, class_weight)
     X, y = planted(60)
     values = X.to_numpy()
     scored = family.score(values[:40], y[:40], values[40:], seed=0)
