@@ -19,6 +19,7 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.evaluate.audit import Evaluation, evaluate_predictions
 from radiogen.fusion.bundle import FAMILIARITY_FILE, FILES, ModelBundle, save_model, training_hashes
 from radiogen.fusion.card import model_card
+from radiogen.fusion.inner_scores import with_inner_scores
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import NestedResult, cross_validate, fit_all, fit_doubts
 from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
@@ -49,6 +50,7 @@ def run_classify(
     jobs: int = 1,
     progress: bool = False,
     synthetic: bool = False,
+    scores: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `importance.csv`, `tuning.csv`, `metrics.json`, `model/` and `report.html`.
 
@@ -65,6 +67,7 @@ def run_classify(
         jobs: folds worked on at the same time; the result does not depend on it.
         progress: show a progress bar.
         synthetic: the patients are made up; the report and the card say so.
+        scores: for columns that are predictions: their values for every training side, see `radiogen.fusion.inner_scores`.
 
     Returns:
         The content of `metrics.json`.
@@ -74,7 +77,7 @@ def run_classify(
         OutputError: the folder cannot be written.
     """
     out, evaluate = Path(out), evaluate or EvaluateSettings()
-    table = fusion_table(features, cohort, target)
+    table = with_inner_scores(fusion_table(features, cohort, target), scores or {})
     if settings.perturbed is not None:
         table = with_perturbed(table, read_perturbed(settings.perturbed))
     clinical = clinical_facts(features, cohort.loc[table.features.index])
@@ -109,6 +112,7 @@ def run_classify(
 def _also_seen(table: FusionTable, clinical: pd.DataFrame) -> dict[str, str]:
     context = table.context
     seen = {"clinical": table_hash(clinical)}
+    seen |= {f"scores/{key[:16]}": table_hash(values) for key, values in table.scores.items()}
     if context is not None:
         seen["covariates"] = table_hash(context.covariates)
         if context.perturbed is not None:
