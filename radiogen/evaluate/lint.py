@@ -149,6 +149,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "A model fitted on all rows is scored on rows that it has seen.",
         "Fit on the training rows of each fold, and score on the others.",
     ),
+    "unknown-step-outside-fold": (
+        "The linter does not know this step; if it learns from rows, it has seen the test rows.",
+        "If it learns anything in fit, put it into a Pipeline inside the fold.",
+    ),
     "best-score-reported": (
         "The best score of a search is the largest of many noisy numbers, so it is too high.",
         "Put the search inside an outer cross-validation (nested), and report the outer score.",

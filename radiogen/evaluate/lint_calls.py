@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from radiogen.evaluate.lint_flow import NOTHING, Scope, Trace, Value, is_model, joined
+from radiogen.evaluate.lint_flow import NOTHING, Scope, Trace, Value, is_model, joined, other_side
 from radiogen.evaluate.lint_steps import (
     CROSS_VALIDATORS,
     FUNCTIONS,
@@ -30,6 +30,7 @@ _METRICS = {
     "average_precision_score",
     "roc_curve",
 }
+_MODEL_NAMES = ("model", "clf", "classifier", "net", "estimator", "pipe", "learner", "svm", "forest")
 _ENCODERS = ("autoencoder", "auto_encoder", "encoder", "vae")
 
 
@@ -168,15 +169,18 @@ def _fit(scope: Scope, call: Call) -> Value:
     _monitored(scope, call)
     kind = _kind_of_base(call)
     role, traces = joined(call.rows).role, joined(call.rows).traces
-    if call.base.makes in SEARCHES or (kind == "model" and role == "train"):
+    if call.base.makes in SEARCHES:
         _reach(scope, call.rows, call.node.lineno)
+    elif kind in ("model", "unknown") and role == "train":
+        # What an earlier model said of these rows is stacking, and may have been said out of fold.
+        scope.flow.leaks |= {trace for trace in traces if trace.kind not in ("model", "unknown")}
     if role == "test":
         what = f"`{call.base.makes or call.base_name}.{call.name}` is given test rows."
         scope.flow.events.add(("fitted-on-test", call.node.lineno, what))
-    elif role != "train" and not (role == "" and scope.items):
+    elif role not in ("train", "part") and not (role == "" and scope.items):
         trace = Trace(call.node.lineno, kind, call.base.makes or call.base_name or "model")
         traces |= {trace}
-        if kind != "model":
+        if kind not in ("model", "unknown"):
             scope.flow.pending.add(trace)
     fitted = replace(call.base, traces=call.base.traces | traces)
     if call.base_name:
@@ -190,7 +194,9 @@ def _fit(scope: Scope, call: Call) -> Value:
 def _kind_of_base(call: Call) -> str:
     if any(word in call.base_name.lower() for word in _ENCODERS):
         return "reduction"
-    return kind_of(call.base.makes) or "model"
+    made = call.base.makes
+    named = any(word in call.base_name.lower() for word in _MODEL_NAMES)
+    return kind_of(made) or ("model" if is_model(made) or named else "unknown")
 
 
 def _monitored(scope: Scope, call: Call) -> None:
@@ -259,6 +265,10 @@ def _read_rows(scope: Scope, call: Call) -> Value:
     return replace(joined(call.everything), role="full", frame=True)
 
 
+def _rest(scope: Scope, call: Call) -> Value:
+    return other_side(joined(call.arguments))
+
+
 Rule = tuple[Callable[[Scope, Call], bool], Callable[[Scope, Call], Value]]
 
 
@@ -276,6 +286,7 @@ _RULES: list[Rule] = [
     (_is_made, _made),
     (_is_statistic, _statistic),
     (_named({"fillna"}), _fill),
+    (_named({"setdiff1d", "difference"}), _rest),
     (_named(_SCORING), _score),
     (_named(_METRICS), _metric),
     (_named(_READERS), _read_rows),

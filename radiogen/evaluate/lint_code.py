@@ -102,7 +102,8 @@ def _leak(source: Source, trace: Trace) -> Finding:
     words = "is fitted on all rows, and the result is split or scored afterwards"
     if trace.kind == "model":
         words = "is fitted on all rows, and scored on rows that it has seen"
-    return finding(Severity.LEAK, CHECK_OF[trace.kind], _place(source, trace.line), f"`{trace.name}` {words}.")
+    severity = Severity.SUSPICIOUS if trace.kind == "unknown" else Severity.LEAK
+    return finding(severity, CHECK_OF[trace.kind], _place(source, trace.line), f"`{trace.name}` {words}.")
 
 
 def _pending(source: Source, trace: Trace) -> Finding:

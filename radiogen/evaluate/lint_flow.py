@@ -36,7 +36,7 @@ class Value:
     """What is known of one value of the program.
 
     Args:
-        role: `full`, `train`, `test`, or '' where it holds no rows.
+        role: `full`, `train`, `test`, `part` (some rows, cut out by number), or '' where it holds no rows.
         traces: steps fitted beyond the training side that it depends on.
         makes: name of the class that it is an object of.
         frame: it is a data frame, whose statistics run over rows.
@@ -107,10 +107,15 @@ def joined(values: Iterable[Value]) -> Value:
     role = (
         "full"
         if "full" in roles or {"train", "test"} <= roles
-        else next((one for one in ("test", "train") if one in roles), "")
+        else next((one for one in ("test", "train", "part") if one in roles), "")
     )
     traces = frozenset(trace for value in many for trace in value.traces)
     return Value(role=role, traces=traces, frame=any(value.frame for value in many))
+
+
+def other_side(value: Value) -> Value:
+    """Return the training side for the test side and the reverse; anything else as it is."""
+    return replace(value, role={"train": "test", "test": "train"}.get(value.role, value.role))
 
 
 class Scope:
@@ -192,7 +197,7 @@ class Scope:
         """Give names a value; elements of a tuple get theirs where these are known."""
         if isinstance(target, ast.Name):
             said = role_of_name(target.id)
-            self.names[target.id] = replace(value, role=said) if said and value.role in ("", "full") else value
+            self.names[target.id] = replace(value, role=said) if said and not value.makes else value
         elif isinstance(target, ast.Tuple | ast.List):
             parts = (
                 value.parts if len(value.parts) == len(target.elts) else (replace(value, parts=()),) * len(target.elts)
@@ -225,6 +230,18 @@ class Scope:
 
     of_list = of_tuple
 
+    def of_compare(self, node: ast.Compare) -> Value:
+        """Return what is compared; 'not the test fold' is the training side."""
+        compared = replace(joined([self.value(node.left), *map(self.value, node.comparators)]), frame=False)
+        turned = any(isinstance(one, ast.NotEq | ast.NotIn) for one in node.ops)
+        sides = any(_names_a_side(one) for one in [node.left, *node.comparators])
+        return other_side(compared) if turned and sides else compared
+
+    def of_unaryop(self, node: ast.UnaryOp) -> Value:
+        """Return the operand; a mask turned round is the other side."""
+        operand = self.value(node.operand)
+        return other_side(operand) if isinstance(node.op, ast.Invert) and _names_a_side(node.operand) else operand
+
     def of_lambda(self, node: ast.Lambda) -> Value:
         """Return nothing: what a lambda is called with is not followed."""
         return NOTHING
@@ -242,6 +259,8 @@ class Scope:
         role = (
             first.role if first.role in ("train", "test") and base.role in ("full", "", "train", "test") else base.role
         )
+        if role in ("full", "") and _is_part(node.slice):
+            role = "part"
         return Value(role=role, traces=base.traces | index.traces, frame=base.frame)
 
     def of_listcomp(self, node: ast.ListComp | ast.GeneratorExp) -> Value:
@@ -265,6 +284,20 @@ class Scope:
     def of_call(self, node: ast.Call) -> Value:
         """Return what a call gives, and note what it fits, splits or scores."""
         return self.flow.call(self, node)
+
+
+def _names_a_side(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and role_of_name(node.id) is not None
+
+
+def _is_part(index: ast.expr) -> bool:
+    """Say whether an index cuts rows out by number; `[1:]`, which drops a header, does not."""
+    first = index.elts[0] if isinstance(index, ast.Tuple) and index.elts else index
+    if not isinstance(first, ast.Slice):
+        return False
+    lower = first.lower
+    small = lower is None or (isinstance(lower, ast.Constant) and lower.value in (0, 1, 2))
+    return first.upper is not None or not small
 
 
 def is_model(name: str) -> bool:

@@ -40,6 +40,7 @@ CHECK_OF = {
     "oversampling": "oversampling-outside-fold",
     "reduction": "reduction-outside-fold",
     "model": "model-fitted-on-everything",
+    "unknown": "unknown-step-outside-fold",
 }
 """Kind of step -> name of the check."""
 

@@ -205,6 +205,14 @@ HONEST = {
         print(mannwhitneyu(df["age"][y == 1], df["age"][y == 0]), df.mean())
         cross_val_score(SVC(), df, y)
         """,
+    "test rows by number": """
+        for fold in range(5):
+            test = np.flatnonzero(folds == fold)
+            train = np.setdiff1d(np.arange(len(y)), test)
+            scaler = StandardScaler().fit(X[train])
+            model = SVC().fit(scaler.transform(X[folds != fold]), y[~held_out])
+            print(model.score(X[test], y[test]))
+        """,
     "nested search": """
         search = GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1, 10]})
         print(cross_val_score(search, X, y))
