@@ -41,6 +41,27 @@ class AtThreshold:
         return _ratio(self.true_negative, self.true_negative + self.false_positive)
 
     @property
+    def positive_predictive_value(self) -> float:
+        """Return the share of positives among the rows called positive; NaN where none is."""
+        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def negative_predictive_value(self) -> float:
+        """Return the share of negatives among the rows called negative; NaN where none is."""
+        return _ratio(self.true_negative, self.true_negative + self.false_negative)
+
+    @property
+    def matthews_correlation(self) -> float:
+        """Return Matthews' correlation of call and outcome, -1 to 1; NaN where all calls or all outcomes are the same.
+
+        Source: Matthews 1975, Biochimica et Biophysica Acta 405:442.
+        """
+        found, alarms = self.true_positive, self.false_positive
+        cleared, missed = self.true_negative, self.false_negative
+        sides = (found + alarms) * (found + missed) * (cleared + alarms) * (cleared + missed)
+        return (found * cleared - alarms * missed) / math.sqrt(sides) if sides else math.nan
+
+    @property
     def accuracy(self) -> float:
         """Return the share of rows sorted right."""
         right = self.true_positive + self.true_negative
@@ -52,13 +73,13 @@ class AtThreshold:
         return (self.sensitivity + self.specificity) / 2
 
 
-def at_threshold(y: Labels01, scores: Scores, threshold: float = 0.5) -> AtThreshold:
+def at_threshold(y: Labels01, scores: Scores, threshold: float | Scores = 0.5) -> AtThreshold:
     """Return the four counts of a two-class decision at a threshold.
 
     Args:
         y: 0/1 outcome per row.
         scores: higher means more positive.
-        threshold: rows at or above it are called positive.
+        threshold: rows at or above it are called positive; one for all rows, or each row's own (the result then names their mean).
 
     Source: Altman & Bland 1994, BMJ 308:1552 (sensitivity and specificity).
 
@@ -69,7 +90,7 @@ def at_threshold(y: Labels01, scores: Scores, threshold: float = 0.5) -> AtThres
     """
     called, positive = scores >= threshold, y == 1
     return AtThreshold(
-        float(threshold),
+        float(np.mean(threshold)),
         int(np.sum(called & positive)),
         int(np.sum(called & ~positive)),
         int(np.sum(~called & ~positive)),

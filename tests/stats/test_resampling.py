@@ -13,13 +13,13 @@ from sklearn.metrics import roc_auc_score
 from radiogen.stats.auc import auc, auc_covariance, perfect_auc_interval
 from radiogen.stats.resampling import (
     Patients,
-    _patient_weights,
     _SortedScore,
     auc_interval_from,
     bca_interval,
     bootstrap_auc_interval,
     bootstrap_aucs,
     bootstrap_difference,
+    patient_weights,
     percentile_interval,
     permutation_p,
 )
@@ -49,7 +49,7 @@ def test_resamples_keep_patients_whole_and_classes_filled() -> None:
     patients = Patients.of(y, groups)
     assert patients.strata.tolist() == [1, 0, 0, 1, 2]
     assert patients.smaller_class == 3
-    weights = np.concatenate(list(_patient_weights(patients, 200, rng())))
+    weights = np.concatenate(list(patient_weights(patients, 200, rng())))
     for patient in np.unique(groups):
         assert np.ptp(weights[:, groups == patient], axis=1).max() == 0
     assert (weights[:, 7] == 1).all()  # the only patient of its kind is always drawn
