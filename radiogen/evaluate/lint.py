@@ -185,6 +185,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "Predictions change when nothing but the labels of the test rows is changed: they reach the model.",
         "Give the training step the training rows' labels only.",
     ),
+    "not-reproducible": (
+        "What cannot be repeated cannot be checked.",
+        "Set every seed.",
+    ),
     "remembers-rows": (
         "It predicts a copy of a training row almost surely: with one patient on both sides it would look excellent.",
         "Nothing is wrong by itself; split by patients.",
