@@ -64,7 +64,7 @@ class ClassifySettings(StageSettings):
 
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced`: both classes weigh the same in every classifier. Their probabilities then answer for a half-and-half population, not for this one;
-    ranks hardly change. Early and late fusion only."""
+    ranks hardly change."""
 
     search: Literal["grid", "bayesian"] = "grid"
     """How hyper-parameters are tuned on the inner folds: all of a classifier's candidates, or a tree-structured Parzen estimator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,10 +13,15 @@ import pandas as pd
 from jaxtyping import Bool, Float, Integer
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from radiogen.cohort.splits import patients_of_smaller_class
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.fusion import FusionNetworkSettings
 from radiogen.fusion.context import RowContext, row_context
 from radiogen.types import Labels01
+
+log = logging.getLogger(__name__)
+
+_LEAST_PATIENTS = 4
 
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 where their log-odds are taken."""
@@ -101,6 +107,44 @@ class FusedModel(ClassifierMixin, BaseEstimator):
     def predict(self, X: pd.DataFrame) -> np.ndarray:
         """Return 1 where the probability is at least one half, else 0."""
         return (self.predict_proba(X)[:, 1] >= 0.5).astype(np.int64)
+
+
+class BranchwiseModel(FusedModel):
+    """A model that treats every branch by itself before it joins them."""
+
+    def _branches(self, X: pd.DataFrame) -> dict[str, list[str]]:
+        found = branch_columns([str(name) for name in X.columns], self.branch_of)
+        if self._chosen.missing_branch == "skip":
+            # Among the rows that have a branch, having it says nothing.
+            found = {branch: [name for name in names if name != f"has_{branch}"] for branch, names in found.items()}
+        return {branch: names for branch, names in found.items() if names}
+
+    def _usable_branches(self, X: pd.DataFrame, y: Labels01, group: np.ndarray) -> dict[str, list[str]]:
+        """Return branch -> columns, for those branches that both classes have often enough to learn from."""
+        usable = {}
+        for branch, columns in self._branches(X).items():
+            rows = self._rows_with(X, branch, columns)
+            if _can_learn(X.iloc[rows][columns], y[rows], group[rows]):
+                usable[branch] = columns
+            else:
+                log.warning("The branch %s has too few patients of both classes here; it is left out.", branch)
+        return usable
+
+    def _rows_with(self, X: pd.DataFrame, branch: str, columns: list[str]) -> np.ndarray:
+        if self._chosen.missing_branch == "impute":
+            return np.arange(len(X))
+        return np.flatnonzero(has_branch(X, branch, columns))
+
+    def _own_context(self, context: RowContext, columns: list[str], rows: np.ndarray) -> RowContext:
+        """Return the context of some rows and of a branch's columns."""
+        at = {str(name): number for number, name in enumerate(context.columns)}
+        return columns_of(context, np.array([at[name] for name in columns], dtype=np.int64)).take(rows)
+
+
+def _can_learn(X: pd.DataFrame, y: Labels01, group: np.ndarray) -> bool:
+    if len(set(y.tolist())) < 2 or patients_of_smaller_class(group, y) < _LEAST_PATIENTS:
+        return False
+    return bool((X.nunique() > 1).any())
 
 
 def without_context(X: pd.DataFrame) -> RowContext:

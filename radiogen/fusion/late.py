@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from itertools import product
 from typing import Any
 
@@ -14,13 +13,11 @@ from sklearn.linear_model import LogisticRegression
 
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
 from radiogen.errors import InputError
-from radiogen.fusion.base import EPSILON, FusedModel, branch_columns, columns_of, has_branch, log_loss, without_context
+from radiogen.fusion.base import EPSILON, BranchwiseModel, log_loss, without_context
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.model import FusedClassifier
 from radiogen.stats.auc import auc
 from radiogen.types import Labels01
-
-log = logging.getLogger(__name__)
 
 Scores = Float[np.ndarray, "n branches"]
 """Log-odds per row and branch; NaN where a row lacks the branch."""
@@ -31,7 +28,7 @@ MOST_STACKED = 8
 _LEAST_PATIENTS = 4
 
 
-class LateFusion(FusedModel):
+class LateFusion(BranchwiseModel):
     """One fused classifier per branch, fitted on the rows that have it; then the mean, a weighted mean or a regression of their log-odds.
 
     What combines them is learned from out-of-fold scores of the inner folds, in which no patient is scored by a model that saw it.
@@ -68,50 +65,27 @@ class LateFusion(FusedModel):
         context = without_context(X) if context is None else context
         group = np.arange(len(y)) if patient is None else np.asarray(patient, dtype=object)
         self.prevalence_ = float(np.mean(y))
-        self.columns_ = self._branches(X)
+        self.columns_ = self._usable_branches(X, y, group)
+        if not self.columns_:
+            raise InputError("No branch has enough patients of both classes to learn from.")
+        if self._chosen.fusion == "stacking" and len(self.columns_) > MOST_STACKED:
+            raise InputError(
+                f"Stacking accepts up to {MOST_STACKED} branches; {len(self.columns_)} came.",
+                hint="Choose some with --branches, or --fusion weighted.",
+            )
         self.members_: dict[str, FusedClassifier] = {}
         self.choices_ = {}
-        scores = {}
-        for branch, columns in list(self.columns_.items()):
+        scores = np.full((len(y), len(self.columns_)), np.nan)
+        for number, (branch, columns) in enumerate(self.columns_.items()):
             rows = self._rows_with(X, branch, columns)
-            if not _can_learn(X.iloc[rows][columns], y[rows], group[rows]):
-                log.warning("The branch %s has too few patients of both classes here; it is left out.", branch)
-                del self.columns_[branch]
-                continue
             member = FusedClassifier(self.settings, self.seed)
-            own = self._context(X, context, columns).take(rows)
-            member.fit(X.iloc[rows][columns], y[rows], group[rows], own)
-            scores[branch] = np.full(len(y), np.nan)
-            scores[branch][rows] = _log_odds(member.inner_probability_)
+            member.fit(X.iloc[rows][columns], y[rows], group[rows], self._own_context(context, columns, rows))
+            scores[rows, number] = _log_odds(member.inner_probability_)
             del member.inner_probability_  # what is kept of training rows must not reach a bundle
             self.members_[branch] = member
             self.choices_ |= {f"{branch}: {name}": choice for name, choice in member.choices_.items()}
-        if not self.members_:
-            raise InputError("No branch has enough patients of both classes to learn from.")
-        self._fit_combination(np.column_stack(list(scores.values())), y, group)
+        self._fit_combination(scores, y, group)
         return self
-
-    def _branches(self, X: pd.DataFrame) -> dict[str, list[str]]:
-        found = branch_columns([str(name) for name in X.columns], self.branch_of)
-        if self._chosen.missing_branch == "skip":
-            # Among the rows that have a branch, having it says nothing.
-            found = {branch: [name for name in names if name != f"has_{branch}"] for branch, names in found.items()}
-        found = {branch: names for branch, names in found.items() if names}
-        if self._chosen.fusion == "stacking" and len(found) > MOST_STACKED:
-            raise InputError(
-                f"Stacking accepts up to {MOST_STACKED} branches; {len(found)} came.",
-                hint="Choose some with --branches, or --fusion weighted.",
-            )
-        return found
-
-    def _rows_with(self, X: pd.DataFrame, branch: str, columns: list[str]) -> np.ndarray:
-        if self._chosen.missing_branch == "impute":
-            return np.arange(len(X))
-        return np.flatnonzero(has_branch(X, branch, columns))
-
-    def _context(self, X: pd.DataFrame, context: RowContext, columns: list[str]) -> RowContext:
-        names = {str(name): at for at, name in enumerate(context.columns)}
-        return columns_of(context, np.array([names[name] for name in columns], dtype=np.int64))
 
     def _fit_combination(self, scores: Scores, y: Labels01, group: np.ndarray) -> None:
         settings = self._chosen
@@ -171,7 +145,7 @@ class LateFusion(FusedModel):
             columns = self.columns_[branch]
             rows = self._rows_with(X, branch, columns)
             if len(rows):
-                own = self._context(X, context, columns).take(rows)
+                own = self._own_context(context, columns, rows)
                 scores[rows, number] = _log_odds(member.predict_proba(X.iloc[rows][columns], own)[:, 1])
         positive = expit(self._combined(scores, self.stackers_))
         return np.column_stack([1 - positive, positive])
@@ -190,12 +164,6 @@ class LateFusion(FusedModel):
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:
     return np.asarray(logit(np.clip(probability, EPSILON, 1 - EPSILON)), dtype=float)
-
-
-def _can_learn(X: pd.DataFrame, y: Labels01, group: np.ndarray) -> bool:
-    if len(set(y.tolist())) < 2 or patients_of_smaller_class(group, y) < _LEAST_PATIENTS:
-        return False
-    return bool((X.nunique() > 1).any())
 
 
 def _achieved(scores: Scores, y: Labels01, by: str) -> Float[np.ndarray, " branches"]:
