@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command(
-        "classify", epilog="Example: radiogen classify --target idh --features radiomics.csv --labels labels.csv -o out"
+        "classify",
+        epilog="Example: radiogen classify --target idh --features radiomics.csv --labels labels.csv --fusion stacking -o out",
     )(reports_errors(classify))
 
 
@@ -51,7 +52,31 @@ def classify(
     ] = None,
     classifiers: Annotated[
         str | None,
-        typer.Option("--classifiers", help="With commas; see `radiogen info`. Default: elastic-net,xgboost."),
+        typer.Option(
+            "--classifiers",
+            help="With commas: elastic-net, logistic, svm, random-forest, extra-trees, xgboost, or package.module:Class."
+            " Default: elastic-net,xgboost.",
+        ),
+    ] = None,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            "--fusion",
+            help="How branches become one answer: early (default), mean, weighted, stacking, cross-attention, locally-connected, gated-attention.",
+        ),
+    ] = None,
+    missing_branch: Annotated[
+        str | None,
+        typer.Option(
+            "--missing-branch", help="Late fusion and networks, cases without a branch: skip (default), impute."
+        ),
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", help="Tuning on inner folds: grid (default) or bayesian (Optuna).")
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="With --search bayesian. Default: 20.")] = None,
+    class_weight: Annotated[
+        str | None, typer.Option("--class-weight", help="none (default) or balanced: both classes weigh the same.")
     ] = None,
     folds: Annotated[
         int | None, typer.Option("--folds", help="Folds, where sites cannot be held out. Default: 5.")
@@ -116,10 +141,12 @@ def classify(
     from radiogen.pipeline.classify import run_classify
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
 
+    prepare_torch()  # for a --fusion that is a network
     check_target(target)
     settings = ClassifySettings.read(
         config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed,
         selection=select, reduce=reduce, harmonise=harmonise, unseen_site=unseen_site, perturbed=perturbed,
+        fusion=fusion, missing_branch=missing_branch, search=search, trials=trials, class_weight=class_weight,
     )  # fmt: skip
     if recipe is not None:
         if features or cohort is None:

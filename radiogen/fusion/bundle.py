@@ -37,7 +37,10 @@ FAMILIARITY_FILE = "familiarity.safetensors"
 """What training cases look like, where the bundle has a `Doubt`."""
 
 TRUSTED_TYPES = (
+    "radiogen.fusion.late.LateFusion",
     "radiogen.fusion.model.FusedClassifier",
+    "radiogen.fusion.network.NetworkFusion",
+    "radiogen.fusion.svm.CalibratedSvm",
     "radiogen.fusion.prepare.UsableColumns",
     "radiogen.fusion.prepare.MedianImputer",
     "radiogen.fusion.prepare.ClippedScaler",

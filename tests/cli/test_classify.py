@@ -40,6 +40,18 @@ def test_from_tables_to_verdict(tables: tuple[Path, Path], tmp_path: Path) -> No
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_fusion_search_and_classifier_reach_the_model(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run(
+        "-t", "idh", "-f", tables[0], "-l", tables[1], "-o", tmp_path, "--fusion", "weighted", "--missing-branch", "impute",
+        "--class-weight", "balanced", "--classifiers", "logistic", "--search", "bayesian", "--trials", 2, "--folds", 2, "--repeats", 1, "--quiet",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert card["model"] == "weighted of logistic"
+    chosen = {name: card["settings"][name] for name in ("missing_branch", "class_weight", "search", "trials")}
+    assert chosen == {"missing_branch": "impute", "class_weight": "balanced", "search": "bayesian", "trials": 2}
+
+
 def test_branches_can_be_chosen(tables: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run("-t", "idh", "-f", tables[0], "-l", tables[1], "-o", out, "--branches", "radiomics", *FAST)
@@ -65,6 +77,9 @@ def test_branches_can_be_chosen(tables: tuple[Path, Path], tmp_path: Path) -> No
         ),
         (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--sites", "both"), "sites"),
         (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--classifiers", "forest"), "random-forest"),
+        (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--classifiers", "nowhere:Tree"), "cannot be imported"),
+        (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--fusion", "stack"), "Did you mean 'stacking'?"),
+        (("-t", "idh", "-f", "RADIOMICS", "-l", "LABELS", "--search", "random"), "bayesian"),
     ],
 )
 def test_bad_usage_is_one_clear_message_and_two(
