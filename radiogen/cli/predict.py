@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from radiogen.cli.common import Jobs, Output, Quiet, Verbose, fail_if_incomplete, reports_errors, start_logging
+from radiogen.cli.common import (
+    Jobs,
+    Output,
+    Quiet,
+    Verbose,
+    fail_if_incomplete,
+    prepare_torch,
+    reports_errors,
+    start_logging,
+)
+
+if TYPE_CHECKING:
+    from radiogen.pipeline.inputs import Inputs
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +45,9 @@ def predict(
     params: Annotated[
         Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, where the model was trained with one.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Models on images: auto (default), cpu, cuda, cuda:1, mps.")
+    ] = None,
     jobs: Jobs = 1,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -42,24 +57,32 @@ def predict(
     from radiogen.branches.names import BRANCHES
     from radiogen.errors import InputError
     from radiogen.fusion.bundle import load_model
+    from radiogen.fusion.inner_scores import IMAGES
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels, settings_from_card
-    from radiogen.pipeline.predict import run_predict, warnings_about
+    from radiogen.pipeline.predict import is_image_model, run_predict, warnings_about
 
+    if is_image_model(model):
+        if features or cohort is None:
+            raise InputError("This model looks at images: give a cohort.csv, and no --features.")
+        _from_images(model, cohort, labels, output, device or "auto", jobs=jobs, progress=progress)
+        return
     bundle = load_model(model)
     if features:
         source = labels or cohort
         inputs = from_tables(features, None if source is None else read_labels(source))
     elif cohort is not None:
-        foreign = sorted(set(bundle.card["features"]) - set(BRANCHES.names()))
+        foreign = sorted(set(bundle.card["features"]) - {*BRANCHES.names(), IMAGES})
         if foreign:
             raise InputError(
                 f"This model was trained on feature tables that radiogen did not make ({', '.join(foreign)}).",
                 hint="Give the same kind of table with --features.",
             )
         inputs = from_cohort(
-            cohort, output, list(bundle.card["features"]),
+            cohort, output, [name for name in bundle.card["features"] if name != IMAGES],
             settings=settings_from_card(bundle.card["feature_settings"], params), jobs=jobs, progress=progress,
         )  # fmt: skip
+        if IMAGES in bundle.card["features"]:
+            _add_image_scores(model, inputs, output, device or "auto", jobs=jobs, progress=progress)
     else:
         raise InputError("No cases.", hint="Give a cohort.csv, or --features TABLE.")
     predictions = run_predict(model, inputs.features, output, cohort=inputs.cohort)
@@ -68,3 +91,40 @@ def predict(
         typer.echo(f"warning: {line}", err=True)
     typer.echo(f"predictions: {output / 'predictions.csv'}\n{bundle.card['notice']}")
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
+
+
+def _add_image_scores(model: Path, inputs: Inputs, output: Path, device: str, *, jobs: int, progress: bool) -> None:
+    """Score the cases by the networks of a model that fuses images with tables."""
+    prepare_torch()
+    from radiogen.fusion.inner_scores import IMAGES
+    from radiogen.pipeline.predict_images import image_scores
+    from radiogen.run.quarantine import write_failures
+
+    scores, failures = image_scores(model / IMAGES, inputs.cohort, device=device, jobs=jobs, progress=progress)
+    inputs.features[IMAGES] = scores
+    inputs.failures.extend(failures)
+    write_failures(output / "failed.csv", failures, stages=["prepare-images"])
+
+
+def _from_images(
+    model: Path, cohort: Path, labels: Path | None, output: Path, device: str, *, jobs: int, progress: bool
+) -> None:
+    """Apply a classifier on images."""
+    prepare_torch()
+    from radiogen.cohort.join import join_labels
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.inputs import read_labels
+    from radiogen.pipeline.predict import warnings_about
+    from radiogen.pipeline.predict_images import run_predict_images
+    from radiogen.run.quarantine import write_failures
+
+    table = read_cohort(cohort)
+    if labels is not None:
+        table, _ = join_labels(table, [read_labels(labels)])
+    found = run_predict_images(model, table, output, device=device, jobs=jobs, progress=progress)
+    write_failures(output / "failed.csv", found.failures, stages=["prepare-images"])
+    typer.echo(f"{len(found.predictions)} case(s): probability of {found.bundle.card['positive_means']}")
+    for line in warnings_about(found.predictions, found.bundle):
+        typer.echo(f"warning: {line}", err=True)
+    typer.echo(f"predictions: {output / 'predictions.csv'}\n{found.bundle.card['notice']}")
+    fail_if_incomplete(len(found.failures), output / "failed.csv")

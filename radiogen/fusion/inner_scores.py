@@ -7,10 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from scipy.special import logit
 
 from radiogen.errors import InputError
 from radiogen.fusion.join import FusionTable
 from radiogen.run.provenance import content_hash
+
+IMAGES = "images"
+"""Branch of the scores of networks that look at images; the folder of their model beside the fused one."""
+
+IMAGE_SCORE = "image_score"
+"""Its column: log-odds of the positive class."""
+
+_EPSILON = 1e-6
 
 
 def training_key(cases: Iterable[str]) -> str:
@@ -21,6 +31,20 @@ def training_key(cases: Iterable[str]) -> str:
         True
     """
     return content_hash(sorted(str(case) for case in cases))
+
+
+def image_score_table(cases: pd.Index, probability: Float[np.ndarray, " n"]) -> pd.DataFrame:
+    """Return the branch of networks' scores: log-odds, so that the last hundredths count as they should.
+
+    Args:
+        cases: case ids.
+        probability: of the positive class.
+
+    Example:
+        >>> image_score_table(pd.Index(["a"]), np.array([0.5]))["image_score"].tolist()
+        [0.0]
+    """
+    return pd.DataFrame({IMAGE_SCORE: logit(np.clip(probability, _EPSILON, 1 - _EPSILON))}, index=cases)
 
 
 def with_inner_scores(table: FusionTable, scores: Mapping[str, pd.DataFrame]) -> FusionTable:

@@ -34,6 +34,7 @@ from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance
 from radiogen.run.quarantine import Failure
+from radiogen.types import Labels01
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,8 @@ def run_classify_images(
         "weights": weights,
     }  # fmt: skip
     cohort = cohort.loc[table.features.index]
-    trainings = trainings_of(recipe, cohort, table, out, cache_folder=cache_folder, jobs=jobs)
+    patient = table.cohort["patient"].to_numpy(dtype=object)
+    trainings = trainings_of(recipe, cohort, table.y, patient, out, cache_folder=cache_folder, jobs=jobs)
     provenance = Provenance("classify", chosen, _inputs(trainings, clinical))
     outputs = [out / name for name in ("predictions.csv", "training.csv", "metrics.json", "report.html")]
     outputs += [out / "model" / name for name in model_files(model)]
@@ -138,7 +140,7 @@ def run_classify_images(
         "recipe": recipe.name,
         "branches": ["images"],
         "synthetic": synthetic,
-        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, failures)],
+        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *recipe_notes(recipe, failures)],
     }
     write_csv(outputs[0], predictions, index=False)
     write_csv(outputs[1], training, index=False)
@@ -146,29 +148,36 @@ def run_classify_images(
     foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
     write_classification_report(outputs[3], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
     final_model(
-        trainings, table, metrics, out / "model", name=recipe.name, seed=settings.seed, salt=provenance.fingerprint,
-        weights=weights, synthetic=synthetic,
+        trainings, table, metrics, out / "model", name=recipe.name, seed=settings.seed, weights=weights,
+        synthetic=synthetic,
     )  # fmt: skip
     provenance.record(outputs)
     return ImagesOutcome(_read(outputs[2]), failures)
 
 
 def trainings_of(
-    recipe: ImageRecipe, cohort: pd.DataFrame, table: FusionTable, out: Path, *, cache_folder: Path | None, jobs: int
+    recipe: ImageRecipe,
+    cohort: pd.DataFrame,
+    y: Labels01,
+    patient: np.ndarray,
+    out: Path,
+    *,
+    cache_folder: Path | None,
+    jobs: int,
 ) -> Trainings:
     """Return the trainings of a study, which are kept in `out/folds`.
 
     Args:
         recipe: networks and training.
-        cohort: rows with images, in the order of `table`.
-        table: labels and patients.
+        cohort: rows with images.
+        y: 0/1 label per row.
+        patient: patient per row.
         out: folder of the study.
         cache_folder: where prepared volumes are kept; None: radiogen's cache.
         jobs: cases prepared at the same time.
     """
-    patient = table.cohort["patient"].to_numpy(dtype=object)
     hashes = image_hashes(cohort, recipe.settings)
-    return Trainings(recipe.settings, cohort, table.y, patient, out / "folds", hashes, cache_folder, jobs)
+    return Trainings(recipe.settings, cohort, y, patient, out / "folds", hashes, cache_folder, jobs)
 
 
 def model_files(classifier: ImageClassifier) -> list[str]:
@@ -185,11 +194,10 @@ def final_model(
     *,
     name: str,
     seed: int,
-    salt: str,
     weights: Mapping[str, Any],
     synthetic: bool,
 ) -> None:
-    """Train on every case, and write the model.
+    """Train on every case, and write the model; kept where it is still true.
 
     Args:
         trainings: of the study.
@@ -198,15 +206,27 @@ def final_model(
         folder: of the model.
         name: of the recipe.
         seed: of the training.
-        salt: of the hashes of the training cases' names.
         weights: what the first weights were.
         synthetic: the patients are made up.
     """
+    facts = {"metrics": dict(metrics), "synthetic": synthetic, "recipe": name}
+    provenance = trainings.provenance_of_all(seed, facts)
+    files = [folder / file for file in model_files(ImageClassifier(trainings.model))]
+    if provenance.is_current(files):
+        return
     classifier, work = trainings.train_all("all", seed)
     bundle = image_bundle(
-        classifier, trainings.cohort, table, metrics, name=name, salt=salt, weights=weights, synthetic=synthetic
+        classifier,
+        trainings.cohort,
+        table,
+        metrics,
+        name=name,
+        salt=provenance.fingerprint,
+        weights=weights,
+        synthetic=synthetic,
     )
     save_image_model(folder, bundle)
+    provenance.record(files)
     if work is not None:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -245,7 +265,7 @@ def cross_validate_images(
         number, split = numbered
         seed = training_seed(settings, split.repeat)
         probability, rows = trainings.score(f"fold{number:02d}", split.train, split.test, seed)
-        return _rows(table, split, probability, name), _named(rows, split)
+        return prediction_rows(table, split, probability, name), _named(rows, split)
 
     named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(splits)}
     # One fold after another: a network takes all cores, or the accelerator, by itself.
@@ -266,7 +286,15 @@ def _facts(cohort: pd.DataFrame, *, jobs: int) -> dict[str, pd.DataFrame]:
     return {"images": pd.DataFrame({"n_sequences": counts}, index=cohort.index), "clinical": clinical}
 
 
-def _rows(table: FusionTable, split: Split, probability: np.ndarray, name: str) -> pd.DataFrame:
+def prediction_rows(table: FusionTable, split: Split, probability: np.ndarray, name: str) -> pd.DataFrame:
+    """Return the rows of the predictions table of one test side.
+
+    Args:
+        table: labels, patients, sites and strata.
+        split: whose test side.
+        probability: of its rows.
+        name: what the `model` column says.
+    """
     cohort = table.cohort.iloc[split.test]
     fixed = pd.DataFrame(
         {
@@ -297,7 +325,13 @@ def _inputs(trainings: Trainings, clinical: pd.DataFrame) -> dict[str, str]:
     return {"clinical": table_hash(clinical), "sites": sites, **files}
 
 
-def _notes(recipe: ImageRecipe, failures: list[Failure]) -> list[str]:
+def recipe_notes(recipe: ImageRecipe, failures: list[Failure]) -> list[str]:
+    """Return what a reader must know of a recipe's result: cases left out, random weights, and what the paper reports.
+
+    Args:
+        recipe: networks and training.
+        failures: cases that could not be prepared.
+    """
     notes = []
     if failures:
         notes.append(f"{len(failures)} case(s) left out because their images cannot be prepared; failed.csv says why.")

@@ -8,13 +8,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-from radiogen.branches.embedding.explain import METHODS, Sanity, on_case, sanity_checks, shown_of
+from radiogen.branches.embedding.explain import (
+    METHODS,
+    Sanity,
+    check_method,
+    grad_cam,
+    on_case,
+    sanity_checks,
+    shown_of,
+)
 from radiogen.branches.embedding.model import ImageClassifier, Member
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
 from radiogen.cohort.nifti import write_image
-from radiogen.errors import ConfigError
-from radiogen.registry import did_you_mean
 from radiogen.report.slices import PLANES, intensity_window, plane_slice, slices_to_show
 from radiogen.report.style import DARK_INK, DARK_QUIET, drawing, new_figure, save_png
 from radiogen.run.atomic import write_json
@@ -32,11 +39,15 @@ class Explained:
         map: on the case's canonical voxels.
         sanity: how much the map depends on what was learned.
         probability: of the positive class, by the whole classifier.
+        in_tumour: share of the map's sum that lies in the tumour; NaN without a mask.
+        tumour_share: share of the voxels that are not 0 that lie in the tumour: what a map that says nothing would give.
     """
 
     map: Volume
     sanity: Sanity
     probability: float
+    in_tumour: float = float("nan")
+    tumour_share: float = float("nan")
 
 
 def explain_cases(
@@ -64,22 +75,57 @@ def explain_cases(
         CaseError: a case cannot be prepared.
         OutputError: the folder cannot be written.
     """
-    if method not in METHODS:
-        raise ConfigError(
-            f"'{method}' is not a way of explaining: {', '.join(METHODS)}.", hint=did_you_mean(method, list(METHODS))
-        )
-    probabilities = classifier.predict_proba(table)[:, 1]
+    check_methods(classifier, method)
+    found: dict[str, Explained] = {}
+    for case in table.index:
+        found |= explain_case(classifier, table.loc[[case]], Path(out), method, shuffled=shuffled)
+    return found
+
+
+def check_methods(classifier: ImageClassifier, method: str) -> None:
+    """Raise where a way of explaining is unknown, or not for every network of a classifier, before any work is done.
+
+    Args:
+        classifier: trained.
+        method: `integrated-gradients` or `grad-cam`.
+
+    Raises:
+        ConfigError: the method is unknown, or not for this network.
+    """
+    check_method(method)
+    if method == "grad-cam":
+        for member in classifier.members_:
+            grad_cam(member.network, torch.ones(len(member.sequences), *classifier.spec_.shape))
+
+
+def explain_case(
+    classifier: ImageClassifier, row: pd.DataFrame, out: Path, method: str, *, shuffled: ImageClassifier | None = None
+) -> dict[str, Explained]:
+    """Write the map, picture and facts of every network for one case.
+
+    Args:
+        classifier: trained.
+        row: one cohort row.
+        out: folder for the outputs.
+        method: one that `check_methods` lets through.
+        shuffled: as for `explain_cases`.
+
+    Raises:
+        CaseError: the case cannot be prepared.
+        OutputError: the folder cannot be written.
+    """
+    probability = float(classifier.predict_proba(row)[0, 1])
+    images = read_case(row.iloc[0])
+    has_mask = isinstance(row["mask"].iloc[0], str) if "mask" in row.columns else False
+    labels = read_case_mask(row.iloc[0], images.grid) if has_mask else None
     found = {}
-    for (case, row), probability in zip(table.iterrows(), probabilities, strict=True):
-        images = read_case(row)
-        labels = read_case_mask(row, images.grid) if isinstance(row.get("mask"), str) else None
-        for number, member in enumerate(classifier.members_):
-            if set(member.sequences) & set(images.images):
-                other = None if shuffled is None else shuffled.members_[number]
-                explained = _explain(classifier, member, other, images, labels, method, float(probability))
-                name = f"{case}_{'-'.join(member.sequences)}"
-                _write(Path(out), name, explained, images, labels, member, method)
-                found[name] = explained
+    for number, member in enumerate(classifier.members_):
+        if set(member.sequences) & set(images.images):
+            other = None if shuffled is None else shuffled.members_[number]
+            explained = _explain(classifier, member, other, images, labels, method, probability)
+            name = f"{images.case}_{'-'.join(member.sequences)}"
+            _write(out, name, explained, images, labels, member, method)
+            found[name] = explained
     return found
 
 
@@ -115,7 +161,13 @@ def _explain(
     sanity = sanity_checks(
         member.network, shown.volumes, way, seed=classifier.settings.seed, shuffled=other.network if other else None
     )
-    return Explained(on_case(way(member.network, shown.volumes), shown), sanity, probability)
+    found = on_case(way(member.network, shown.volumes), shown)
+    if labels is None:
+        return Explained(found, sanity, probability)
+    filled = np.any([image != 0 for image in images.images.values()], axis=0)
+    total = max(float(found.sum(dtype=np.float64)), 1e-12)
+    inside = float(found[labels > 0].sum(dtype=np.float64)) / total
+    return Explained(found, sanity, probability, inside, float((labels > 0).sum() / max(1, filled.sum())))
 
 
 def _write(
@@ -127,6 +179,8 @@ def _write(
         "sequences": list(member.sequences),
         "probability": explained.probability,
         "sanity_rank_correlation": explained.sanity.as_dict(),
+        "share_in_tumour": explained.in_tumour,
+        "share_of_voxels_in_tumour": explained.tumour_share,
         "note": "A map that keeps its order when the network forgets what it learned shows the image, not the network. Research use only.",
     }
     write_json(out / f"{name}.json", facts)

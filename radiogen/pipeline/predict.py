@@ -22,6 +22,9 @@ from radiogen.run.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
+IMAGE_MODEL_FILE = "classifier.json"
+"""What only the folder of a classifier on images has; said here, where nothing needs torch."""
+
 
 @runtime_checkable
 class Bundle(Protocol):
@@ -56,8 +59,8 @@ def run_predict(
         cohort: patients, sites and, where known, labels of the cases; with labels the output can be judged by `radiogen audit`.
 
     Returns:
-        Columns `case, patient, site, target, y_prob, split, repeat, model, in_training, out_of_distribution, missing_features, beyond_range`, of newer
-        models also `threshold, prediction_set, strangeness`, and, where a label is known, `y_true`.
+        Columns `case, patient, site, target, y_prob, split, repeat, model, in_training, out_of_distribution, missing_features, beyond_range`,
+        of newer models also `threshold, prediction_set, strangeness`, and, where a label is known, `y_true`.
 
     Raises:
         InputError: the bundle cannot be used, there is no case, or none of the model's features is there.
@@ -176,6 +179,11 @@ def _joined(bundle: ModelBundle, features: Mapping[str, pd.DataFrame]) -> pd.Dat
             ]
             joined[name] = joined[others].notna().any(axis=1).astype(float)
     return joined
+
+
+def is_image_model(folder: Path) -> bool:
+    """Return whether a model's folder holds a classifier on images."""
+    return (Path(folder) / IMAGE_MODEL_FILE).is_file()
 
 
 def known_of(cases: pd.Index, cohort: pd.DataFrame | None, target: str) -> tuple[pd.Series, pd.Series, pd.Series]:

@@ -19,6 +19,7 @@ from radiogen.branches.embedding.training_items import middle, prepare_images
 from radiogen.cohort.case import CaseImages
 from radiogen.config.embedding_model import EmbeddingModelSettings
 from radiogen.errors import ConfigError
+from radiogen.registry import did_you_mean
 from radiogen.types import Affine, LabelVolume, Volume
 
 CaseStack = Float32[Tensor, "s i j k"]
@@ -114,6 +115,21 @@ def integrated_gradients(network: ImageNetwork, volumes: CaseStack) -> Map:
 
 METHODS: dict[str, Method] = {"grad-cam": grad_cam, "integrated-gradients": integrated_gradients}
 """Ways of explaining by name."""
+
+
+def check_method(method: str) -> None:
+    """Raise where a way of explaining is not known.
+
+    Args:
+        method: `grad-cam` or `integrated-gradients`.
+
+    Raises:
+        ConfigError: with what is accepted.
+    """
+    if method not in METHODS:
+        raise ConfigError(
+            f"'{method}' is not a way of explaining: {', '.join(METHODS)}.", hint=did_you_mean(method, list(METHODS))
+        )
 
 
 @dataclass(frozen=True)
