@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +23,8 @@ from radiogen.cli.common import (
 
 if TYPE_CHECKING:
     from radiogen.config.classify import ClassifySettings
+    from radiogen.pipeline.inputs import Inputs
+    from radiogen.run.quarantine import Failure
 
 
 def register(app: typer.Typer) -> None:
@@ -116,7 +119,8 @@ def classify(
         str | None,
         typer.Option(
             "--recipe",
-            help="Learn from the images themselves, as a recipe says; `radiogen recipes list --kind classification`.",
+            help="Learn from the images themselves, as a recipe says; `radiogen recipes list --kind classification`. With --branches or --features: "
+            "beside tables, by out-of-fold scores of the networks.",
         ),
     ] = None,
     weights: Annotated[
@@ -149,10 +153,11 @@ def classify(
         fusion=fusion, missing_branch=missing_branch, search=search, trials=trials, class_weight=class_weight,
     )  # fmt: skip
     if recipe is not None:
-        if features or cohort is None:
-            raise InputError("--recipe learns from images: give a cohort.csv, and no --features.")
+        if cohort is None:
+            raise InputError("--recipe learns from images: give a cohort.csv.")
+        tables = {"features": features, "branches": _names(branches), "params": params}
         _from_images(
-            cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device},
+            cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device}, tables,
             jobs=jobs, progress=progress,
         )  # fmt: skip
         return
@@ -192,16 +197,18 @@ def _from_images(
     settings: ClassifySettings,
     recipe: str,
     changes: dict[str, str | None],
+    tables: Mapping[str, Any],
     *,
     jobs: int,
     progress: bool,
 ) -> None:
-    """Train and test a recipe's networks on the cohort's images."""
+    """Train and test a recipe's networks on the cohort's images, beside tables where there are any."""
     prepare_torch()
     from radiogen.branches.embedding.recipe_table import read_image_recipe
     from radiogen.cohort.join import join_labels
     from radiogen.cohort.table import read_cohort
     from radiogen.pipeline.classify_images import run_classify_images, with_changes
+    from radiogen.pipeline.classify_stacked import run_classify_stacked
     from radiogen.pipeline.inputs import read_labels
     from radiogen.run.quarantine import write_failures
 
@@ -209,11 +216,34 @@ def _from_images(
     if labels is not None:
         table, _ = join_labels(table, [read_labels(labels)])
     chosen = with_changes(read_image_recipe(recipe), {"seed": settings.seed, **changes})
-    outcome = run_classify_images(chosen, table, target, output, settings, jobs=jobs, progress=progress)
+    failed: list[Failure] = []
+    if tables["features"] or tables["branches"]:
+        inputs = _beside(cohort, labels, output, tables, jobs=jobs, progress=progress)
+        failed += inputs.failures
+        outcome = run_classify_stacked(
+            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, jobs=jobs, progress=progress
+        )  # fmt: skip
+    else:
+        outcome = run_classify_images(chosen, table, target, output, settings, jobs=jobs, progress=progress)
     write_failures(output / "failed.csv", outcome.failures, stages=["prepare-images"])
     typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}")
-    fail_if_incomplete(len(outcome.failures), output / "failed.csv")
+    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
+    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
+
+
+def _beside(
+    cohort: Path, labels: Path | None, output: Path, tables: Mapping[str, Any], *, jobs: int, progress: bool
+) -> Inputs:
+    """Return the tables that a recipe's scores stand beside."""
+    from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
+
+    if tables["features"]:
+        return from_tables(tables["features"], read_labels(labels or cohort), tables["branches"])
+    radiomics = {"params": str(tables["params"])} if tables["params"] else {}
+    return from_cohort(
+        cohort, output, tables["branches"], labels=read_labels(labels) if labels else None,
+        settings={"radiomics": radiomics}, jobs=jobs, progress=progress,
+    )  # fmt: skip
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
