@@ -8,7 +8,9 @@ that merely tells sites apart. Elsewhere labels are shuffled over all patients. 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,8 @@ from radiogen.fusion.refit import first_repeat, refitted_auc
 from radiogen.run.atomic import write_json
 from radiogen.run.executor import run_cases
 from radiogen.types import Labels01
+
+log = logging.getLogger(__name__)
 
 _STREAM = 1913
 """Keeps the draws apart from those of splits and classifiers."""
@@ -129,8 +133,9 @@ def permutation_test(
 ) -> PermutationTest:
     """Shuffle the labels, fit everything again and compare, as often as `permutations_refit` says.
 
-    The statistic is the AUC over all cases of the first repeat, for the true and for every permuted labels alike. With `permutation_method` `exact`
-    splits, preparation, selection, tuning and classifiers are all made anew, so p is exact. With `fast` see `radiogen.fusion.permutations_fast`.
+    How long it will take is logged before the work. The statistic is the AUC over all cases of the first repeat, for all labels alike. With the
+    method `exact` splits, preparation, selection, tuning and classifiers are all made anew, so p is exact; `fast`:
+    `radiogen.fusion.permutations_fast`.
 
     Args:
         table: features with labels.
@@ -154,11 +159,30 @@ def permutation_test(
         _Refit(table, settings, splits) if exact else FastRefit.prepare(table, settings, splits)
     )
     patient = table.cohort["patient"].to_numpy(dtype=object)
+    start = time.monotonic()
+    observed = statistic(table.y)
+    count = settings.permutations_refit
+    done = len(list(folder.glob("*.json"))) if folder is not None and folder.is_dir() else 0
+    took = (count - done) * (time.monotonic() - start) / max(1, min(jobs, count))
+    kept = f" ({done} are done)" if done else ""
+    log.info("%s permutation test, %d times%s: about %s.", settings.permutation_method, count, kept, duration(took))
     numbered = _Numbered(statistic, table.y, patient, statistic.blocks(), settings.seed, folder)
-    named = {f"permutation {number}": number for number in range(1, settings.permutations_refit + 1)}
+    named = {f"permutation {number}": number for number in range(1, count + 1)}
     results, failures = run_cases(numbered, named, stage=f"permute {table.target}", jobs=jobs, progress=progress)
     if failures:
         raise RadiogenError(f"{failures[0].case} failed: {failures[0].cause}", hint=failures[0].fix)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-    return PermutationTest(statistic(table.y), [results[name] for name in named], settings.permutation_method)
+    return PermutationTest(observed, [results[name] for name in named], settings.permutation_method)
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words.
+
+    Example:
+        >>> duration(5.0), duration(300.0), duration(9000.0)
+        ('5 s', '5 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -19,14 +19,16 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.evaluate.audit import Evaluation, evaluate_predictions
 from radiogen.fusion.bundle import FAMILIARITY_FILE, FILES, ModelBundle, save_model, training_hashes
 from radiogen.fusion.card import model_card
+from radiogen.fusion.frozen import read_splits
 from radiogen.fusion.inner_scores import with_inner_scores
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import NestedResult, cross_validate, fit_all, fit_doubts
 from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
 from radiogen.fusion.reference import fit_reference
+from radiogen.pipeline.classify_checks import permutations, random_split
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
-from radiogen.run.provenance import Provenance
+from radiogen.run.provenance import Provenance, hash_inputs
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def run_classify(
     progress: bool = False,
     synthetic: bool = False,
     scores: Mapping[str, pd.DataFrame] | None = None,
+    splits: Path | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `importance.csv`, `tuning.csv`, `metrics.json`, `model/` and `report.html`.
 
@@ -68,6 +71,7 @@ def run_classify(
         progress: show a progress bar.
         synthetic: the patients are made up; the report and the card say so.
         scores: for columns that are predictions: their values for every training side, see `radiogen.fusion.inner_scores`.
+        splits: folds from a file instead of drawn ones, see `radiogen.fusion.frozen`.
 
     Returns:
         The content of `metrics.json`.
@@ -89,18 +93,23 @@ def run_classify(
         "evaluate": evaluate.model_dump(mode="json"),
     }
     made = {"features": dict(feature_settings or {}), "synthetic": synthetic}
-    provenance = Provenance(
-        "classify", {"target": target, **chosen, **made}, {"table": salt, **_also_seen(table, clinical)}
-    )
+    frozen = None if splits is None else read_splits(splits, table)
+    seen = {"table": salt, **_also_seen(table, clinical), **hash_inputs({"splits": splits})}
+    provenance = Provenance("classify", {"target": target, **chosen, **made}, seen)
     main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
     more = [out / "perturbed_predictions.csv"] if settings.perturbed is not None else []
     outputs = [*main, *more, *(out / "model" / name for name in (*FILES, FAMILIARITY_FILE))]
     if provenance.is_current(outputs):
         log.info("classify %s: unchanged, kept", target)
         return _read_metrics(out)
-    nested = cross_validate(table, settings, jobs=jobs, progress=progress)
+    nested = cross_validate(table, settings, splits=frozen, jobs=jobs, progress=progress)
     evaluation = evaluate_predictions(nested.predictions, clinical, evaluate)
     metrics = _all_metrics(evaluation.metrics, table, nested, synthetic=synthetic)
+    mixed = random_split(table, settings, nested, evaluate, jobs=jobs, progress=progress)
+    if mixed is not None:
+        metrics |= {"random_split": mixed, "notes": [*metrics["notes"], mixed["text"]]}
+    kept = out / f"permutations-{provenance.fingerprint[:16]}"
+    metrics |= permutations(table, settings, kept, splits=frozen, jobs=jobs, progress=progress)
     _write_results(main, nested, metrics, evaluation, provenance)
     for path in more:
         write_csv(path, nested.perturbed, index=False)
