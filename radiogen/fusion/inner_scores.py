@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,17 +47,20 @@ def image_score_table(cases: pd.Index, probability: Float[np.ndarray, " n"]) -> 
     return pd.DataFrame({IMAGE_SCORE: logit(np.clip(probability, _EPSILON, 1 - _EPSILON))}, index=cases)
 
 
-def with_inner_scores(table: FusionTable, scores: Mapping[str, pd.DataFrame]) -> FusionTable:
+def with_inner_scores(
+    table: FusionTable, scores: Mapping[str, pd.DataFrame], notes: Sequence[str] = ()
+) -> FusionTable:
     """Return a table whose score columns have other values for every training side.
 
     Args:
         table: with those columns; its own values are those for a training on all cases.
         scores: `training_key` -> values for every case of the table: of training rows by models that did not see the row (inner folds of that
             training side), of the others by a model of the whole training side.
+        notes: what a reader must know of them.
 
     Source: Wolpert, Neural Networks 1992, 5:241 (stacked generalisation).
     """
-    return replace(table, scores=dict(scores))
+    return replace(table, scores=dict(scores), notes=[*table.notes, *notes])
 
 
 def as_trained(table: FusionTable, train: np.ndarray) -> FusionTable:

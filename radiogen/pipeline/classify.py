@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def run_classify(
     progress: bool = False,
     synthetic: bool = False,
     scores: Mapping[str, pd.DataFrame] | None = None,
+    notes: Sequence[str] = (),
     splits: Path | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.csv`, `importance.csv`, `tuning.csv`, `metrics.json`, `model/` and `report.html`.
@@ -71,6 +72,7 @@ def run_classify(
         progress: show a progress bar.
         synthetic: the patients are made up; the report and the card say so.
         scores: for columns that are predictions: their values for every training side, see `radiogen.fusion.inner_scores`.
+        notes: what else a reader of metrics, report and card must know.
         splits: folds from a file instead of drawn ones, see `radiogen.fusion.frozen`.
 
     Returns:
@@ -81,7 +83,7 @@ def run_classify(
         OutputError: the folder cannot be written.
     """
     out, evaluate = Path(out), evaluate or EvaluateSettings()
-    table = with_inner_scores(fusion_table(features, cohort, target), scores or {})
+    table = with_inner_scores(fusion_table(features, cohort, target), scores or {}, notes)
     if settings.perturbed is not None:
         table = with_perturbed(table, read_perturbed(settings.perturbed))
     clinical = clinical_facts(features, cohort.loc[table.features.index])

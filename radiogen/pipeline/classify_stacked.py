@@ -24,7 +24,7 @@ from radiogen.config.embedding_model import ImageRecipe
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.errors import CohortError, ConfigError
 from radiogen.evaluate.audit import evaluate_predictions
-from radiogen.fusion.inner_scores import IMAGES, image_score_table, training_key
+from radiogen.fusion.inner_scores import IMAGE_SCORE, IMAGES, image_score_table, training_key
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.pipeline.classify import clinical_facts, run_classify
 from radiogen.pipeline.classify_images import (
@@ -128,17 +128,19 @@ def run_classify_stacked(
     log.info("%s: %d trainings of the networks, inner folds and the model included.", recipe.name, study.n_trainings)
     scores, alone = _scores(study, settings, recipe.name)
     clinical = clinical_facts(features, study.trainings.cohort)
+    told = recipe_notes(recipe, failures)
     by_images = {
         **evaluate_predictions(alone, clinical, evaluate).metrics,
         "recipe": recipe.name,
         "synthetic": synthetic,
-        "notes": [*study.table.notes, *recipe_notes(recipe, failures)],
+        "notes": [*study.table.notes, *told],
     }
     write_csv(out / IMAGES / "predictions.csv", alone, index=False)
     write_json(out / IMAGES / "metrics.json", by_images)
     metrics = run_classify(
         {**features, IMAGES: scores.pop("")}, cohort, target, out, settings, evaluate=evaluate, jobs=jobs, progress=progress,
         feature_settings={**(feature_settings or {}), IMAGES: {"recipe": recipe.name}}, synthetic=synthetic, scores=scores,
+        notes=[f"{IMAGE_SCORE}: log-odds by the networks of recipe {recipe.name}, of training cases out of inner folds.", *told],
     )  # fmt: skip
     final_model(
         study.trainings, _of_images(study), by_images, out / "model" / IMAGES, name=recipe.name, seed=settings.seed,
