@@ -47,9 +47,7 @@ def image_score_table(cases: pd.Index, probability: Float[np.ndarray, " n"]) -> 
     return pd.DataFrame({IMAGE_SCORE: logit(np.clip(probability, _EPSILON, 1 - _EPSILON))}, index=cases)
 
 
-def with_inner_scores(
-    table: FusionTable, scores: Mapping[str, pd.DataFrame], notes: Sequence[str] = ()
-) -> FusionTable:
+def with_inner_scores(table: FusionTable, scores: Mapping[str, pd.DataFrame], notes: Sequence[str] = ()) -> FusionTable:
     """Return a table whose score columns have other values for every training side.
 
     Args:
