@@ -146,6 +146,19 @@ class NetworkSettings(StageSettings):
     """`where-needed`: not for cases on the grid of MNI152, of SRI24 (BraTS) or with transforms of `radiogen preprocess`; `always` fits every brain to
     the template's; `never` leaves cases on other grids blank."""
 
+    placement: Literal["affine", "deformable"] = "affine"
+    """`deformable`: after the affine placement the template is bent to the case's native T1 with the lesion left out (needs a skull-stripped t1n)."""
+
+    region_values: Literal["basic", "first-order"] = "basic"
+    """What a graph holds of every sequence in a region: mean, deviation, two percentiles; or also median, quartile range, skewness, kurtosis, entropy
+    and energy, as radiomics has them."""
+
+    tracts: Path | None = None
+    """Atlas of named tracts in MNI152, NIfTI with one volume of probabilities per tract: adds the share of every tract inside the tumour."""
+
+    tract_names: Path | None = None
+    """Text file with one name per line, in the order of the volumes; without it, tracts are named by their number."""
+
     preprocessed: Path | None = None
     """Study folder of `radiogen preprocess` whose transforms bring masks on the scans' own voxels to the template."""
 

@@ -53,6 +53,13 @@ class Deformation:
         outside = 0.0 if order == 0 else background_value(image.data)
         return np.asarray(map_coordinates(image.data, voxels, order=order, cval=outside, output=np.float32))
 
+    def at(self, points_mm: Float[np.ndarray, "3 n"]) -> Float[np.ndarray, "3 n"]:
+        """Return the displacement of points of the fixed world, mm, linear between voxels; beyond the grid that of its edge."""
+        to_voxel = np.linalg.inv(self.grid.canonical_affine)
+        voxels = to_voxel[:3, :3] @ points_mm + to_voxel[:3, 3:]
+        parts = [map_coordinates(self.displacement[..., axis], voxels, order=1, mode="nearest") for axis in range(3)]
+        return np.stack(parts).astype(np.float64)
+
     def inverse(self, grid: Grid) -> Deformation:
         """Return the map back, from the moving to the fixed world.
 

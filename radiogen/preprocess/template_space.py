@@ -15,9 +15,10 @@ from scipy.ndimage import binary_dilation
 from radiogen.cohort.case import check_one_space
 from radiogen.cohort.nifti import Grid, read_image
 from radiogen.cohort.table import present_sequences
-from radiogen.preprocess.register import register
+from radiogen.preprocess.deform import Deformation, deform
+from radiogen.preprocess.register import Registration, is_stripped, register
 from radiogen.preprocess.template import load_template
-from radiogen.types import Affine, LabelVolume
+from radiogen.types import Affine, LabelVolume, Mask
 
 SRI24_GRID = Grid((240, 240, 155), np.array([[-1.0, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0], [0, 0, 0, 1]]))
 """The voxels of every BraTS image."""
@@ -70,7 +71,8 @@ def place_case(row: pd.Series, labels: LabelVolume, grid: Grid, settings: Placem
     """Find where a case lies in MNI152.
 
     Cases on the grid of the template or of SRI24, and those with transforms of `radiogen preprocess`, are placed by these; any other is registered
-    (affine, the lesion left out of the comparison) by the first sequence it has of t1n, t1c, t2w, t2f.
+    (affine, the lesion left out of the comparison) by the first sequence it has of t1n, t1c, t2w, t2f; where the result is not plausible, by the one
+    of the others that becomes most similar to the template.
 
     Args:
         row: cohort row.
@@ -79,7 +81,7 @@ def place_case(row: pd.Series, labels: LabelVolume, grid: Grid, settings: Placem
         settings: of the branch.
 
     Raises:
-        ImageError: the sequence that is registered cannot be used.
+        ImageError: a sequence that is registered cannot be used.
         GeometryError: it does not share its voxels with the mask.
     """
     if settings.registration != "always":
@@ -89,6 +91,32 @@ def place_case(row: pd.Series, labels: LabelVolume, grid: Grid, settings: Placem
     if settings.registration == "never":
         return Placement(None, "place: blank, the case's grid is no template's and registration is set to never")
     return _register(row, labels, grid, settings.seed)
+
+
+def deform_case(row: pd.Series, labels: LabelVolume, matrix: Affine) -> tuple[Deformation | None, str]:
+    """Find how a case's brain is pushed aside beside the template's, starting from where it lies, blind to the lesion.
+
+    Args:
+        row: cohort row.
+        labels: mask in radiogen's labels.
+        matrix: case world -> MNI152 world, mm.
+
+    Returns:
+        The deformation from MNI152 to the case and an empty note; or nothing, and why.
+
+    Raises:
+        ImageError: the native T1 cannot be used.
+        GeometryError: it does not have the mask's shape.
+
+    Source: `preprocess.deform.deform`.
+    """
+    path = present_sequences(row).get("t1n")
+    if path is None:
+        return None, "place: not deformed, because that needs t1n"
+    image = read_image(path)
+    if not is_stripped(image):
+        return None, "place: not deformed, because t1n shows the skull; run radiogen preprocess first"
+    return deform(load_template().image, image, start=np.linalg.inv(matrix), lesion=labels > 0), ""
 
 
 def known_matrix(grid: Grid, files: Mapping[str, Path]) -> Affine | None:
@@ -143,21 +171,32 @@ def _of_template(grid: Grid) -> Affine | None:
 
 
 def _register(row: pd.Series, labels: LabelVolume, grid: Grid, seed: int) -> Placement:
+    """Register the first sequence; where that fails the others, of which the most similar one is taken."""
     paths = present_sequences(row)
     if not paths:
         return Placement(None, "place: blank, the case has no sequence to register and its grid is no template's")
-    name, path = next(iter(paths.items()))
+    healthy = ~binary_dilation(labels > 0, iterations=_MARGIN_VOXELS)
+    first, *others = paths
+    tried = {first: _to_template(first, paths[first], grid, healthy, seed)}
+    if tried[first].problems:
+        tried |= {name: _to_template(name, paths[name], grid, healthy, seed) for name in others}
+    failed = {name: found for name, found in tried.items() if found.problems}
+    if len(failed) == len(tried):
+        causes = " ".join(f"{name}: {' '.join(found.problems)}" for name, found in failed.items())
+        return Placement(None, f"place: blank, {', '.join(tried)} could not be registered to MNI152. {causes}")
+    best = max((name for name in tried if name not in failed), key=lambda name: tried[name].similarity_after)
+    after = f"; {', '.join(failed)} could not be" if failed else ""
+    return Placement(
+        np.linalg.inv(tried[best].matrix),
+        f"place: {best} was registered to MNI152 (similarity {tried[best].similarity_after:.3f} of 1 to 2){after}",
+    )
+
+
+def _to_template(name: str, path: str, grid: Grid, healthy: Mask, seed: int) -> Registration:
     image = read_image(path)
     check_one_space({"mask": grid, name: image.grid}, name)
-    healthy = ~binary_dilation(labels > 0, iterations=_MARGIN_VOXELS)
     # From the template to the case: the template's brain says what is compared, whether the case has its skull or not.
-    found = register(load_template().image, image, kind="affine", moving_mask=healthy, seed=seed)
-    if found.problems:
-        return Placement(None, f"place: blank, {name} could not be registered to MNI152: {' '.join(found.problems)}")
-    return Placement(
-        np.linalg.inv(found.matrix),
-        f"place: {name} was registered to MNI152 (similarity {found.similarity_after:.3f} of 1 to 2)",
-    )
+    return register(load_template().image, image, kind="affine", moving_mask=healthy, seed=seed)
 
 
 def _grid(facts: Mapping[str, Any]) -> Grid:

@@ -108,7 +108,7 @@ def test_a_registration_that_went_wrong_leaves_the_place_blank(tmp_path: Path, m
     monkeypatch.setattr(template_space, "register", lambda *args, **options: bad)
     extraction = branch().extract(table)
     assert extraction.features.loc["a", XYZ].isna().all()
-    assert "could not be registered to MNI152: The overlap is small" in extraction.notes["a"][0]
+    assert "t1n could not be registered to MNI152. t1n: The overlap is small" in extraction.notes["a"][0]
     off = Registration(rigid((0.0, 0.0, 0.0), (300.0, 0.0, 0.0)), "affine", 1.0, 1.2, ())
     monkeypatch.setattr(template_space, "register", lambda *args, **options: off)
     extraction = branch().extract(table)

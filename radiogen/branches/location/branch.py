@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch, read_entry
+from radiogen.branches.base import RowBranch, entry_key, read_entry, read_scheme_mask, scheme_hash
 from radiogen.branches.location.atlas import LobeMap, atlas_columns, atlas_hashes, lobe_map
 from radiogen.branches.location.measure import (
     COMPOSITION,
@@ -23,20 +23,15 @@ from radiogen.branches.location.measure import (
     region_points,
     tumour_regions,
 )
-from radiogen.cohort.masks import detect_scheme, translate_labels
-from radiogen.cohort.nifti import Grid, read_labels
 from radiogen.cohort.table import present_sequences
 from radiogen.config.location import LocationSettings
-from radiogen.errors import ImageError
 from radiogen.preprocess.template_space import place_case, transform_files
 from radiogen.run.atomic import write_json
-from radiogen.run.executor import run_cases
-from radiogen.run.provenance import content_hash, hash_inputs
-from radiogen.types import LabelVolume
+from radiogen.run.provenance import hash_inputs
 
 STAGE = "features-location"
 
-_ALGORITHM = 1
+_ALGORITHM = 2
 """Raised when this package measures something in another way, so that cached values are made again."""
 _PACKAGES = ("SimpleITK", "scipy", "numpy", "nilearn")
 
@@ -59,7 +54,7 @@ class CasePlace:
     notes: list[str] = field(default_factory=list)
 
 
-class LocationBranch(FeatureBranch):
+class LocationBranch(RowBranch):
     """Where the tumour lies in MNI152, and what it is made of.
 
     Columns are `location_<region>_<name>` for the place (centroid, sides, distances to midline, ventricles and surface in mm, fractions of tissues
@@ -82,32 +77,22 @@ class LocationBranch(FeatureBranch):
 
     settings: LocationSettings
 
-    def extract(self, table: pd.DataFrame, *, dask: str | None = None) -> Extraction:
-        """Return the location columns of every case of a cohort table; cases with an unusable mask are quarantined.
+    stage = STAGE
+    algorithm = _ALGORITHM
 
-        Raises:
-            ConfigError: the atlas cannot be used.
-        """
-        columns = self.get_feature_names_out().tolist()  # also finds what is wrong with the atlas before the first case
+    def measurement(self) -> Callable[[str, pd.Series], CasePlace]:
+        """Return the function that measures a case."""
         if self.settings.atlas is None:
             log.info("features location: no columns for lobes, because no atlas is set; give 'aal' or a label map")
-        rows = {str(case): row for case, row in table.iterrows()}
-        work = partial(case_place, settings=self.settings, cache_folder=self.cache_folder)
-        results, failures = run_cases(work, rows, stage=STAGE, jobs=self.jobs, dask=dask, progress=self.progress)
-        index = pd.Index(list(results), name="case", dtype=object)
-        features = pd.DataFrame([found.values for found in results.values()], index=index, columns=columns, dtype=float)
-        return Extraction(features, failures, {case: found.notes for case, found in results.items() if found.notes})
+        return partial(case_place, settings=self.settings, cache_folder=self.cache_folder)
 
-    def provenance_settings(self) -> dict[str, Any]:
+    def settings_that_count(self) -> dict[str, Any]:
         """Return the settings; an atlas counts by its content, not by its path."""
-        return {**_settings_that_count(self.settings), "algorithm": _ALGORITHM}
+        return _settings_that_count(self.settings)
 
-    def provenance_inputs(self, table: pd.DataFrame) -> dict[str, str]:
-        """Return the hash of every mask, of the sequences that may be registered, and of the transforms of preprocessing."""
-        inputs: dict[str, str] = {}
-        for case, row in table.iterrows():
-            inputs |= {f"{case}/{role}": value for role, value in _inputs(row, self.settings).items()}
-        return inputs
+    def inputs_of_case(self, row: pd.Series) -> dict[str, str]:
+        """Return the hash of the mask, of the sequences that may be registered, and of the transforms of preprocessing."""
+        return _inputs(row, self.settings)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns; they follow from the settings and the atlas alone."""
@@ -124,10 +109,11 @@ def case_place(case: str, row: pd.Series, *, settings: LocationSettings, cache_f
         ImageError: the case has no mask, or files are unusable.
         GeometryError: the mask and the sequence that is registered do not share their voxels.
     """
-    entry = None if cache_folder is None else Path(cache_folder) / f"{_cache_key(row, settings)}.json"
-    known = _read_entry(entry)
+    key = entry_key(_ALGORITHM, _settings_that_count(settings), _inputs(row, settings), _PACKAGES)
+    entry = None if cache_folder is None else Path(cache_folder) / f"{key}.json"
+    known = read_entry(entry)
     if known is not None:
-        return known
+        return CasePlace(*known)
     found = measure_case(row, settings, lobe_map(settings))
     if entry is not None:
         write_json(entry, {"values": found.values, "notes": found.notes})
@@ -148,7 +134,7 @@ def measure_case(row: pd.Series, settings: LocationSettings, lobes: LobeMap | No
         ImageError: the case has no mask, or files are unusable.
         GeometryError: the mask and the sequence that is registered do not share their voxels.
     """
-    labels, grid, scheme = _read_mask(row)
+    labels, grid, scheme = read_scheme_mask(row)
     whole_only = scheme == _WHOLE_TUMOUR
     found = composition(labels, grid, settings.least_lesion_ml, whole_only=whole_only)
     values = {f"location_{name}": value for name, value in found.items()}
@@ -173,38 +159,11 @@ def measure_case(row: pd.Series, settings: LocationSettings, lobes: LobeMap | No
     return CasePlace(values, notes)
 
 
-def _read_mask(row: pd.Series) -> tuple[LabelVolume, Grid, str]:
-    if not isinstance(row.get("mask"), str):
-        raise ImageError("The case has no mask.", hint="Run radiogen segment first, or give one in the column 'mask'.")
-    stored, grid = read_labels(row["mask"])
-    given = row.get("mask_labels")
-    scheme = given if isinstance(given, str) and given else detect_scheme(stored)
-    return translate_labels(stored, scheme), grid, scheme
-
-
 def _settings_that_count(settings: LocationSettings) -> dict[str, Any]:
     values = settings.model_dump(mode="json", exclude={"atlas", "atlas_names", "preprocessed"})
     return {**values, "atlas": atlas_hashes(settings)}
 
 
 def _inputs(row: pd.Series, settings: LocationSettings) -> dict[str, str]:
-    first = dict(list(present_sequences(row).items())[:1])
-    scheme = row.get("mask_labels")
-    named = {"mask_labels": content_hash(scheme)} if isinstance(scheme, str) and scheme else {}
-    return {**hash_inputs({**first, **transform_files(row, settings), "mask": row.get("mask")}), **named}
-
-
-def _cache_key(row: pd.Series, settings: LocationSettings) -> str:
-    return content_hash(
-        {
-            "algorithm": _ALGORITHM,
-            "settings": _settings_that_count(settings),
-            "inputs": _inputs(row, settings),
-            "versions": {name: version(name) for name in _PACKAGES},
-        }
-    )
-
-
-def _read_entry(entry: Path | None) -> CasePlace | None:
-    stored = read_entry(entry)
-    return None if stored is None else CasePlace(*stored)
+    files = {**present_sequences(row), **transform_files(row, settings), "mask": row.get("mask")}
+    return {**hash_inputs(files), **scheme_hash(row)}

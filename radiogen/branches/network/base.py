@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Integer, UInt16
 
 from radiogen.cohort.nifti import Grid
+from radiogen.types import Affine
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class PatientGraph:
         edge_columns: name of each connection feature.
         destroyed_nodes: share of each node inside the whole tumour, 0 to 1.
         destroyed_edges: share of each connection's region inside the whole tumour, 0 to 1.
+        case_to_template_mm: world of the case -> world of the template, mm, without deformation; None where it was not kept.
     """
 
     case: str
@@ -73,3 +75,4 @@ class PatientGraph:
     edge_columns: tuple[str, ...]
     destroyed_nodes: Float32[np.ndarray, " n"]
     destroyed_edges: Float32[np.ndarray, " e"]
+    case_to_template_mm: Affine | None = None

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.base import Extraction, FeatureBranch, scheme_hash
+from radiogen.branches.base import RowBranch, entry_key, read_entry, read_scheme_mask, scheme_hash
 from radiogen.branches.network.base import NetworkTemplate, PatientGraph
 from radiogen.branches.network.columns import column_names, graph_values
 from radiogen.branches.network.disconnection import WholeNetwork, whole_network
 from radiogen.branches.network.graph_files import read_graph, write_connections, write_graph
 from radiogen.branches.network.patient import patient_graph, share_outside_brain
-from radiogen.branches.network.template import default_template, load_template_file
+from radiogen.branches.network.template import default_template, load_template_file, template_digest
+from radiogen.branches.network.tracts import Tracts, read_tracts, tract_shares
 from radiogen.cohort.case import CaseImages, check_one_space, read_case
-from radiogen.cohort.masks import detect_scheme, translate_labels
-from radiogen.cohort.nifti import Grid, read_labels
+from radiogen.cohort.nifti import Grid
 from radiogen.cohort.table import present_sequences
 from radiogen.config.network import NetworkSettings
-from radiogen.errors import ImageError, InputError
-from radiogen.preprocess.template_space import place_case, transform_files
+from radiogen.errors import InputError
+from radiogen.preprocess.deform import Deformation
+from radiogen.preprocess.template_space import deform_case, place_case, transform_files
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_json
-from radiogen.run.executor import run_cases
 from radiogen.run.provenance import content_hash, hash_inputs
 from radiogen.types import Affine, LabelVolume
 
 STAGE = "features-network"
 
-_ALGORITHM = 1
+_ALGORITHM = 2
 """Raised when this package measures something in another way, so that cached values are made again."""
 _PACKAGES = ("SimpleITK", "scipy", "numpy", "nilearn", "networkx")
 
@@ -58,11 +56,12 @@ class CaseNetwork:
     graph: PatientGraph | None = None
 
 
-class NetworkBranch(FeatureBranch):
+class NetworkBranch(RowBranch):
     """What a tumour does to the brain's network: destroyed regions and connections, and the network's measures without them.
 
     Columns are `network_<name>` for the whole network, its halves and lobes, `network_destroyed_<region>` for the share of every region of the
-    atlas inside the tumour, and `network_strength_loss_<region>` for the share of its connections' weight that is lost. The network is that of the
+    atlas inside the tumour, `network_strength_loss_<region>` for the share of its connections' weight that is lost, and, with an atlas of tracts,
+    `network_tract_<tract>` for the share of every tract inside the tumour. The network is that of the
     template, not of the patient: no diffusion image is looked at.
 
     Args:
@@ -81,38 +80,30 @@ class NetworkBranch(FeatureBranch):
 
     settings: NetworkSettings
 
-    def extract(self, table: pd.DataFrame, *, dask: str | None = None) -> Extraction:
-        """Return the network columns of every case of a cohort table; cases with unusable files are quarantined.
+    stage = STAGE
+    algorithm = _ALGORITHM
 
-        Where the settings name a folder for graphs, those are written too.
+    def measurement(self) -> Callable[[str, pd.Series], CaseNetwork]:
+        """Return the function that measures a case; where the settings name a folder for graphs, it writes those too."""
+        return partial(case_network, settings=self.settings, cache_folder=self.cache_folder)
 
-        Raises:
-            InputError: the template cannot be used.
-        """
-        columns = (
-            self.get_feature_names_out().tolist()
-        )  # also finds what is wrong with the template before the first case
-        rows = {str(case): row for case, row in table.iterrows()}
-        work = partial(case_network, settings=self.settings, cache_folder=self.cache_folder)
-        results, failures = run_cases(work, rows, stage=STAGE, jobs=self.jobs, dask=dask, progress=self.progress)
-        index = pd.Index(list(results), name="case", dtype=object)
-        features = pd.DataFrame([found.values for found in results.values()], index=index, columns=columns, dtype=float)
-        return Extraction(features, failures, {case: found.notes for case, found in results.items() if found.notes})
+    def settings_that_count(self) -> dict[str, Any]:
+        """Return the settings; a template and an atlas of tracts count by their content, not by their path."""
+        return _settings_that_count(self.settings)
 
-    def provenance_settings(self) -> dict[str, Any]:
-        """Return the settings; a template counts by its content, not by its path."""
-        return {**_settings_that_count(self.settings), "algorithm": _ALGORITHM}
-
-    def provenance_inputs(self, table: pd.DataFrame) -> dict[str, str]:
+    def inputs_of_case(self, row: pd.Series) -> dict[str, str]:
         """Return the hash of every image and mask, and of the transforms of preprocessing."""
-        inputs: dict[str, str] = {}
-        for case, row in table.iterrows():
-            inputs |= {f"{case}/{role}": value for role, value in _inputs(row, self.settings).items()}
-        return inputs
+        return _inputs(row, self.settings)
+
+    def files_of_case(self, case: str) -> list[Path]:
+        """Return the graph and the table of connections that are written where the settings name a folder for them."""
+        return [] if self.settings.graphs is None else list(graph_paths(self.settings.graphs, case))
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns; they follow from the settings and the template alone."""
-        return np.array(column_names(template_of(self.settings)), dtype=object)
+        template = template_of(self.settings)
+        names = [f"network_tract_{name}" for name in _tracts_of(self.settings, template).names]
+        return np.array([*column_names(template), *names], dtype=object)
 
 
 def template_of(settings: NetworkSettings) -> NetworkTemplate:
@@ -124,6 +115,16 @@ def template_of(settings: NetworkSettings) -> NetworkTemplate:
     return default_template() if settings.template is None else load_template_file(settings.template)
 
 
+def graph_paths(folder: str | Path, case: str) -> tuple[Path, Path]:
+    """Return where the graph and the table of connections of a case stand.
+
+    Example:
+        >>> [path.name for path in graph_paths("graphs", "007")]
+        ['007.safetensors', '007.csv']
+    """
+    return Path(folder) / f"{case}.safetensors", Path(folder) / f"{case}.csv"
+
+
 def case_network(case: str, row: pd.Series, *, settings: NetworkSettings, cache_folder: Path | None) -> CaseNetwork:
     """Return the columns of one cohort row, from the cache where the same content was measured before.
 
@@ -131,15 +132,15 @@ def case_network(case: str, row: pd.Series, *, settings: NetworkSettings, cache_
         ImageError: the case has no mask, or files are unusable.
         GeometryError: mask and sequences do not share their voxels.
     """
-    whole = _whole_network(settings.template, _template_hash(settings))
-    stem = None if cache_folder is None else Path(cache_folder) / _cache_key(row, settings)
+    whole, digest = _whole_network(settings.template, _template_file_hash(settings))
+    key = entry_key(_ALGORITHM, _settings_that_count(settings), _inputs(row, settings), _PACKAGES)
+    stem = None if cache_folder is None else Path(cache_folder) / key
     found = _read_entry(stem, case)
     if found is None:
         found = measure_case(row, settings, whole)
         _write_entry(stem, found)
-    if settings.graphs is not None and found.graph is not None:
-        write_graph(Path(settings.graphs) / f"{case}.safetensors", found.graph, whole.template)
-        write_connections(Path(settings.graphs) / f"{case}.csv", found.graph, whole.template, settings.cut_by)
+    if settings.graphs is not None:
+        _write_graph_files(settings, case, found.graph, whole.template, digest)
     return found
 
 
@@ -153,6 +154,7 @@ class LocatedCase:
         matrix: world of the case -> world of the template, mm; None: the case could not be placed, or must not be used.
         whole_only: the mask shows the whole tumour only.
         notes: what is missing, and why the case could not be placed, one line each.
+        deformation: from the template to the case, where the settings ask for one; None: affine.
     """
 
     images: CaseImages
@@ -160,6 +162,7 @@ class LocatedCase:
     matrix: Affine | None
     whole_only: bool
     notes: list[str]
+    deformation: Deformation | None = None
 
 
 def locate_case(row: pd.Series, settings: NetworkSettings) -> LocatedCase:
@@ -167,13 +170,13 @@ def locate_case(row: pd.Series, settings: NetworkSettings) -> LocatedCase:
 
     Args:
         row: cohort row with a mask.
-        settings: `registration`, `preprocessed`, `cut_by`, `seed`.
+        settings: `registration`, `preprocessed`, `placement`, `cut_by`, `seed`.
 
     Raises:
         ImageError: the case has no mask, or files are unusable.
         GeometryError: mask and sequences do not share their voxels.
     """
-    labels, grid, scheme = _read_mask(row)
+    labels, grid, scheme = read_scheme_mask(row)
     images = read_case(row) if present_sequences(row) else CaseImages(str(row.name), {}, grid)
     check_one_space({"mask": grid, "images": images.grid}, "images")
     whole_only = scheme == _WHOLE_TUMOUR
@@ -190,7 +193,13 @@ def locate_case(row: pd.Series, settings: NetworkSettings) -> LocatedCase:
     if outside > _DOUBTFUL:
         blank = ", so all columns are blank" if outside > _IMPOSSIBLE else ", so the place is doubtful"
         notes.append(f"place: {outside:.0%} of the tumour lie outside the template's brain{blank}")
-    return LocatedCase(images, labels, None if outside > _IMPOSSIBLE else matrix, whole_only, notes)
+    if matrix is None or outside > _IMPOSSIBLE:
+        return LocatedCase(images, labels, None, whole_only, notes)
+    deformation = None
+    if settings.placement == "deformable":
+        deformation, note = deform_case(row, labels, matrix)
+        notes += [note] if note else []
+    return LocatedCase(images, labels, matrix, whole_only, notes, deformation)
 
 
 def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork) -> CaseNetwork:
@@ -209,21 +218,28 @@ def measure_case(row: pd.Series, settings: NetworkSettings, whole: WholeNetwork)
     if place.matrix is None:
         return CaseNetwork({}, place.notes)
     labels, notes = place.labels, place.notes
-    graph = patient_graph(place.images, labels, whole.template, settings, place.matrix)
+    graph = patient_graph(place.images, labels, whole.template, settings, place.matrix, place.deformation)
     if labels.any() and not graph.destroyed_edges.any():
         notes.append(
             f"{settings.cut_by} touches no connection of the template, so nothing is lost; a template may leave out the cerebellum"
         )
-    return CaseNetwork(graph_values(graph, whole, settings.severed, whole_only=place.whole_only), notes, graph)
+    values = graph_values(graph, whole, settings.severed, whole_only=place.whole_only)
+    tracts = _tracts_of(settings, whole.template)
+    if tracts.names:
+        grids = place.images.grid, place.matrix, whole.template.grid, place.deformation
+        shares = tract_shares(tracts, labels, *grids)[settings.cut_by]
+        values |= {f"network_tract_{name}": share for name, share in shares.items()}
+    return CaseNetwork(values, notes, graph)
 
 
 @lru_cache(maxsize=2)
-def _whole_network(template: Path | None, content: str) -> WholeNetwork:
-    """Return the template measured once per process; `content` tells another template under the same name."""
-    return whole_network(template_of(NetworkSettings(template=template)))
+def _whole_network(template: Path | None, content: str) -> tuple[WholeNetwork, str]:
+    """Return the template measured once per process, and its digest; `content` tells another template under the same name."""
+    found = template_of(NetworkSettings(template=template))
+    return whole_network(found), template_digest(found)
 
 
-def _template_hash(settings: NetworkSettings) -> str:
+def _template_file_hash(settings: NetworkSettings) -> str:
     if settings.template is None:
         return content_hash(dict(default_template().provenance))
     if not Path(settings.template).is_file():
@@ -233,18 +249,33 @@ def _template_hash(settings: NetworkSettings) -> str:
     return sha256_file(settings.template)
 
 
-def _read_mask(row: pd.Series) -> tuple[LabelVolume, Grid, str]:
-    if not isinstance(row.get("mask"), str):
-        raise ImageError("The case has no mask.", hint="Run radiogen segment first, or give one in the column 'mask'.")
-    stored, grid = read_labels(row["mask"])
-    given = row.get("mask_labels")
-    scheme = given if isinstance(given, str) and given else detect_scheme(stored)
-    return translate_labels(stored, scheme), grid, scheme
+def _tracts_of(settings: NetworkSettings, template: NetworkTemplate) -> Tracts:
+    """Return the tracts that the settings mean on the template's grid; none where they name no atlas."""
+    if settings.tracts is None:
+        return Tracts((), np.zeros(0, np.int64), np.zeros(1, np.int64))
+    grid = template.grid
+    place = grid.canonical_shape, tuple(grid.canonical_affine.ravel().tolist())
+    return _read_tracts_once(settings.tracts, settings.tract_names, *place, _hash_of(settings.tracts))
+
+
+@lru_cache(maxsize=2)
+def _read_tracts_once(
+    path: Path, names: Path | None, shape: tuple[int, int, int], affine: tuple[float, ...], content: str
+) -> Tracts:
+    return read_tracts(path, names, Grid(shape, np.array(affine).reshape(4, 4)))
+
+
+def _hash_of(path: Path | None) -> str:
+    return sha256_file(path) if path is not None and Path(path).is_file() else ""
 
 
 def _settings_that_count(settings: NetworkSettings) -> dict[str, Any]:
-    values = settings.model_dump(mode="json", exclude={"template", "preprocessed", "graphs"})
-    return {**values, "template": _template_hash(settings)}
+    paths = {"template", "preprocessed", "graphs", "tracts", "tract_names"}
+    values = settings.model_dump(mode="json", exclude=paths)
+    if settings.tracts is not None:
+        values["tracts"] = [_hash_of(settings.tracts), _hash_of(settings.tract_names)]
+    whole, digest = _whole_network(settings.template, _template_file_hash(settings))
+    return {**values, "template": digest, "template_name": whole.template.name}
 
 
 def _inputs(row: pd.Series, settings: NetworkSettings) -> dict[str, str]:
@@ -252,15 +283,16 @@ def _inputs(row: pd.Series, settings: NetworkSettings) -> dict[str, str]:
     return {**hash_inputs(files), **scheme_hash(row)}
 
 
-def _cache_key(row: pd.Series, settings: NetworkSettings) -> str:
-    return content_hash(
-        {
-            "algorithm": _ALGORITHM,
-            "settings": _settings_that_count(settings),
-            "inputs": _inputs(row, settings),
-            "versions": {name: version(name) for name in _PACKAGES},
-        }
-    )
+def _write_graph_files(
+    settings: NetworkSettings, case: str, graph: PatientGraph | None, template: NetworkTemplate, digest: str
+) -> None:
+    written, connections = graph_paths(settings.graphs or "", case)
+    if graph is None:  # what an earlier run with other settings left would be taken for this one's
+        written.unlink(missing_ok=True)
+        connections.unlink(missing_ok=True)
+        return
+    write_graph(written, graph, template, digest)
+    write_connections(connections, graph, template, settings.cut_by)
 
 
 def _write_entry(stem: Path | None, found: CaseNetwork) -> None:
@@ -268,17 +300,17 @@ def _write_entry(stem: Path | None, found: CaseNetwork) -> None:
         return
     if found.graph is not None:
         write_graph(stem.with_suffix(".safetensors"), found.graph)
-    values: Mapping[str, Any] = {"values": found.values, "notes": found.notes, "graph": found.graph is not None}
-    write_json(stem.with_suffix(".json"), values)
+    write_json(stem.with_suffix(".json"), {"values": found.values, "notes": found.notes})
 
 
 def _read_entry(stem: Path | None, case: str) -> CaseNetwork | None:
-    if stem is None or not stem.with_suffix(".json").is_file():
+    stored = read_entry(None if stem is None else stem.with_suffix(".json"))
+    if stem is None or stored is None:
         return None
+    values, notes = stored
     try:
-        stored = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
-        values = {name: float("nan") if value is None else float(value) for name, value in stored["values"].items()}
-        graph = read_graph(stem.with_suffix(".safetensors"), case) if stored["graph"] else None
-        return CaseNetwork(values, [str(note) for note in stored["notes"]], graph)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+        # A case that could not be placed has neither values nor a graph.
+        graph = read_graph(stem.with_suffix(".safetensors"), case) if values else None
+    except InputError:
         return None  # a damaged entry is made again
+    return CaseNetwork(values, notes, graph)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -27,27 +27,32 @@ FORMAT = "radiogen patient graph 1"
 _ARRAYS = ("node_values", "edge_values", "destroyed_nodes", "destroyed_edges")
 
 
-def write_graph(path: str | Path, graph: PatientGraph, template: NetworkTemplate | None = None) -> None:
+def write_graph(
+    path: str | Path, graph: PatientGraph, template: NetworkTemplate | None = None, template_hash: str = ""
+) -> None:
     """Write a graph as safetensors: `node_values`, `edge_values`, `destroyed_nodes`, `destroyed_edges` and, of a template, `edges`.
 
     Args:
         path: the file; its name should end in .safetensors.
         graph: of a case.
         template: gives the pairs of nodes and their names; None: they are left out.
+        template_hash: of the template, as `template_digest` returns it.
 
     Raises:
         OutputError: the file cannot be written.
     """
     arrays = {name: np.ascontiguousarray(getattr(graph, name)) for name in _ARRAYS}
-    about = {
+    about: dict[str, object] = {
         "format": FORMAT,
         "case": graph.case,
         "node_columns": graph.node_columns,
         "edge_columns": graph.edge_columns,
     }
+    if graph.case_to_template_mm is not None:
+        about["case_to_template_mm"] = graph.case_to_template_mm.tolist()
     if template is not None:
         arrays["edges"] = np.ascontiguousarray(template.edges, dtype=np.int64)
-        about |= {"template": template.name, "node_names": template.node_names}
+        about |= {"template": template.name, "template_sha256": template_hash, "node_names": template.node_names}
     with writing(path) as beside:
         # One entry: the order of several would not be the same in every run.
         beside.write_bytes(save(arrays, {"about": json.dumps(about, sort_keys=True)}))
@@ -64,10 +69,12 @@ def read_graph(path: str | Path, case: str | None = None) -> PatientGraph:
         InputError: missing, damaged, or not a graph of a patient.
     """
     arrays, about = _read(Path(path))
+    matrix = about.get("case_to_template_mm")
     return PatientGraph(
         case=about["case"] if case is None else case,
         node_columns=tuple(about["node_columns"]),
         edge_columns=tuple(about["edge_columns"]),
+        case_to_template_mm=None if matrix is None else np.array(matrix, dtype=float).reshape(4, 4),
         **{name: arrays[name] for name in _ARRAYS},
     )
 
@@ -126,7 +133,7 @@ def write_connections(path: str | Path, graph: PatientGraph, template: NetworkTe
     write_csv(path, connection_table(template, shares, by), index=False)
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"The graph {path} does not exist.", hint="Make it: radiogen features network.")
     try:

@@ -11,10 +11,12 @@ from scipy.ndimage import map_coordinates
 
 from radiogen.branches.network.base import NetworkTemplate, PatientGraph
 from radiogen.branches.network.disconnection import TUMOUR_REGIONS, share_inside
+from radiogen.branches.network.region_statistics import BASIC, FIRST_ORDER, region_statistics
 from radiogen.cohort.case import CaseImages
 from radiogen.cohort.masks import region_masks
 from radiogen.cohort.nifti import Grid
 from radiogen.config.network import NetworkSettings
+from radiogen.preprocess.deform import Deformation
 from radiogen.preprocess.intensity import background_value
 from radiogen.preprocess.template import load_template
 from radiogen.types import ED, SEQUENCES, Affine, LabelVolume, Volume
@@ -22,8 +24,8 @@ from radiogen.types import ED, SEQUENCES, Affine, LabelVolume, Volume
 VOXELS_PER_REGION = 2500
 """Voxels that `roi_vectors` gives of every region and sequence, as in the IDH brain-network paper."""
 
-STATISTICS = ("mean", "sd", "p10", "p90")
-"""Statistics of every region and sequence."""
+STATISTICS = {"basic": BASIC, "first-order": FIRST_ORDER}
+"""Setting `region_values` -> statistics of every region and sequence."""
 
 _QUARTERS = np.stack(np.meshgrid(*[[-0.25, 0.25]] * 3, indexing="ij")).reshape(3, 8)
 """Places inside a voxel where the mask is looked at, in voxels."""
@@ -72,8 +74,14 @@ class Sampled:
     occupied: Mapping[str, Float32[np.ndarray, " m"]]
 
 
-def sample_case(images: CaseImages, labels: LabelVolume, matrix: Affine, template: NetworkTemplate) -> Sampled:
-    """Bring a case to the voxels of a template, by an affine transform (no deformation: tumours that push the brain aside are not undone).
+def sample_case(
+    images: CaseImages,
+    labels: LabelVolume,
+    matrix: Affine,
+    template: NetworkTemplate,
+    deformation: Deformation | None = None,
+) -> Sampled:
+    """Bring a case to the voxels of a template, by an affine transform, or by a deformation that starts from it.
 
     Intensities are interpolated linearly and scaled to mean 0 and standard deviation 1 over the network's voxels outside the tumour, so that a
     tumour does not change its own scale. Masks are looked at in eight places per voxel.
@@ -83,16 +91,14 @@ def sample_case(images: CaseImages, labels: LabelVolume, matrix: Affine, templat
         labels: mask in radiogen's labels, on the same voxels.
         matrix: world of the case -> world of the template, mm.
         template: the network's template.
+        deformation: from the template to the case; None: tumours that push the brain aside are not undone.
     """
     voxels = np.union1d(np.flatnonzero(template.nodes.reshape(-1)), template.roi_voxels)
     size = template.nodes.size
-    places = _places(voxels, template.grid, images.grid, matrix)
-    to_case = _voxel_matrix(template.grid, images.grid, matrix)[:3, :3]
+    places = _places(voxels, template.grid, images.grid, matrix, deformation)
     occupied = {name: np.zeros(size, dtype=np.float32) for name in TUMOUR_REGIONS}
-    for offset in (to_case @ _QUARTERS).T:
-        found = _nearest(labels, places + offset[:, None])
-        for name, inside in {**region_masks(found.reshape(-1, 1, 1)), "ed": found == ED}.items():
-            occupied[name][voxels] += inside.reshape(-1).astype(np.float32) / 8
+    for name, share in shares_of_voxels(labels, images.grid, matrix, voxels, template.grid, deformation).items():
+        occupied[name][voxels] = share
     healthy = occupied["wt"][voxels] == 0
     intensities = {}
     for name, image in images.images.items():
@@ -101,8 +107,40 @@ def sample_case(images: CaseImages, labels: LabelVolume, matrix: Affine, templat
     return Sampled(intensities, occupied)
 
 
+def shares_of_voxels(
+    labels: LabelVolume,
+    grid: Grid,
+    matrix: Affine,
+    voxels: Integer[np.ndarray, " v"],
+    template: Grid,
+    deformation: Deformation | None = None,
+) -> dict[str, Float32[np.ndarray, " v"]]:
+    """Return how much of each voxel of a template lies in every tumour region, looked at in eight places per voxel.
+
+    Args:
+        labels: mask in radiogen's labels.
+        grid: of the mask.
+        matrix: world of the mask -> world of the template, mm.
+        voxels: flat indices on the template's grid.
+        template: that grid.
+        deformation: from the template to the case; None: affine.
+    """
+    places = _places(voxels, template, grid, matrix, deformation)
+    occupied = {name: np.zeros(len(voxels), dtype=np.float32) for name in TUMOUR_REGIONS}
+    for offset in (_voxel_matrix(template, grid, matrix)[:3, :3] @ _QUARTERS).T:
+        found = _nearest(labels, places + offset[:, None])
+        for name, inside in {**region_masks(found.reshape(-1, 1, 1)), "ed": found == ED}.items():
+            occupied[name] += inside.reshape(-1).astype(np.float32) / 8
+    return occupied
+
+
 def patient_graph(
-    images: CaseImages, labels: LabelVolume, template: NetworkTemplate, settings: NetworkSettings, matrix: Affine
+    images: CaseImages,
+    labels: LabelVolume,
+    template: NetworkTemplate,
+    settings: NetworkSettings,
+    matrix: Affine,
+    deformation: Deformation | None = None,
 ) -> PatientGraph:
     """Return a patient's graph: statistics of the sequences, and what the tumour fills, of every node and connection.
 
@@ -112,32 +150,39 @@ def patient_graph(
         images: sequences of the case; none is needed.
         labels: mask in radiogen's labels, on the same voxels.
         template: the network's template.
-        settings: `cut_by` says which region destroys.
+        settings: `cut_by` says which region destroys, `region_values` which statistics.
         matrix: world of the case -> world of the template, mm, as `place_case` finds it.
+        deformation: from the template to the case; None: affine.
     """
-    sampled = sample_case(images, labels, matrix, template)
-    nodes, node_destroyed = _features(sampled, node_regions(template))
-    edges, edge_destroyed = _features(sampled, edge_regions(template))
+    sampled = sample_case(images, labels, matrix, template, deformation)
+    statistics = STATISTICS[settings.region_values]
+    columns = feature_columns(statistics)
+    nodes, node_destroyed = _features(sampled, node_regions(template), statistics)
+    edges, edge_destroyed = _features(sampled, edge_regions(template), statistics)
     weights = template.weights.astype(np.float32)[:, None]
     return PatientGraph(
         case=images.case,
         node_values=nodes,
         edge_values=np.concatenate([edges, weights], axis=1),
-        node_columns=feature_columns(),
-        edge_columns=(*feature_columns(), "weight"),
+        node_columns=columns,
+        edge_columns=(*columns, "weight"),
         destroyed_nodes=node_destroyed[settings.cut_by],
         destroyed_edges=edge_destroyed[settings.cut_by],
+        case_to_template_mm=matrix,
     )
 
 
-def feature_columns() -> tuple[str, ...]:
+def feature_columns(statistics: tuple[str, ...] = BASIC) -> tuple[str, ...]:
     """Return the names of the features that nodes and connections share.
+
+    Args:
+        statistics: of every sequence.
 
     Example:
         >>> feature_columns()[:2], feature_columns()[-1]
         (('t1n_mean', 't1n_sd'), 'destroyed_ed')
     """
-    told = [f"{name}_{statistic}" for name in SEQUENCES for statistic in STATISTICS]
+    told = [f"{name}_{statistic}" for name in SEQUENCES for statistic in statistics]
     return (*told, *(f"destroyed_{region}" for region in TUMOUR_REGIONS))
 
 
@@ -192,36 +237,17 @@ def share_outside_brain(labels: LabelVolume, grid: Grid, matrix: Affine) -> floa
 
 
 def _features(
-    sampled: Sampled, regions: Regions
+    sampled: Sampled, regions: Regions, statistics: tuple[str, ...]
 ) -> tuple[Float32[np.ndarray, "r f"], dict[str, Float32[np.ndarray, " r"]]]:
     destroyed = {name: share_inside(sampled.occupied[name], regions.voxels, regions.start) for name in TUMOUR_REGIONS}
     columns: list[np.ndarray] = []
     for name in SEQUENCES:
         if name in sampled.intensities:
-            columns += _statistics(sampled.intensities[name][regions.voxels], regions.start)
+            columns += region_statistics(sampled.intensities[name][regions.voxels], regions.start, statistics)
         else:
-            columns += [np.zeros(len(regions))] * len(STATISTICS)
+            columns += [np.zeros(len(regions))] * len(statistics)
     columns += destroyed.values()
     return np.stack(columns, axis=1).astype(np.float32), destroyed
-
-
-def _statistics(values: Float32[np.ndarray, " v"], start: Integer[np.ndarray, " s"]) -> list[np.ndarray]:
-    sizes = np.diff(start)
-    exact = values.astype(np.float64)
-    mean = np.add.reduceat(exact, start[:-1]) / sizes
-    spread = np.sqrt(np.add.reduceat((exact - np.repeat(mean, sizes)) ** 2, start[:-1]) / sizes)
-    # All regions are sorted at once: by region, then by value; a quantile is then a place between two neighbours.
-    ranked = exact[np.lexsort((exact, np.repeat(np.arange(len(sizes)), sizes)))]
-    return [mean, spread, *(_quantile(ranked, start[:-1], sizes, share) for share in (0.1, 0.9))]
-
-
-def _quantile(
-    ranked: Float[np.ndarray, " v"], first: Integer[np.ndarray, " r"], sizes: Integer[np.ndarray, " r"], share: float
-) -> Float[np.ndarray, " r"]:
-    place = share * (sizes - 1)
-    low = np.floor(place).astype(np.int64)
-    high = np.minimum(low + 1, sizes - 1)
-    return ranked[first + low] + (place - low) * (ranked[first + high] - ranked[first + low])
 
 
 def _scaled(image: Volume, places: Float[np.ndarray, "3 v"], healthy: np.ndarray) -> Float32[np.ndarray, " v"]:
@@ -240,9 +266,21 @@ def _voxel_matrix(template: Grid, case: Grid, matrix: Affine) -> Affine:
     return np.linalg.inv(matrix @ case.canonical_affine) @ template.canonical_affine
 
 
-def _places(voxels: Integer[np.ndarray, " v"], template: Grid, case: Grid, matrix: Affine) -> Float[np.ndarray, "3 v"]:
+def _places(
+    voxels: Integer[np.ndarray, " v"],
+    template: Grid,
+    case: Grid,
+    matrix: Affine,
+    deformation: Deformation | None = None,
+) -> Float[np.ndarray, "3 v"]:
+    index = np.stack(np.unravel_index(voxels, template.canonical_shape)).astype(float)
+    if deformation is not None:
+        # Displacements are mm along the world's axes; in voxels of the template's grid they are added to the indices.
+        affine = template.canonical_affine
+        world = affine[:3, :3] @ index + affine[:3, 3:]
+        index = index + np.linalg.inv(affine[:3, :3]) @ deformation.at(world)
     to_case = _voxel_matrix(template, case, matrix)
-    return to_case[:3, :3] @ np.stack(np.unravel_index(voxels, template.canonical_shape)) + to_case[:3, 3:]
+    return np.asarray(to_case[:3, :3] @ index + to_case[:3, 3:])
 
 
 def _nearest(labels: LabelVolume, places: Float[np.ndarray, "3 v"]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -253,6 +254,24 @@ def _restore(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Netw
         roi_start=arrays["roi_start"].astype(np.int64).reshape(-1),
         provenance=dict(about["provenance"]),
     )
+
+
+def template_digest(template: NetworkTemplate) -> str:
+    """Return the SHA-256 of what a template says: the same whether it was built here or read from a file.
+
+    Args:
+        template: any; names of files and versions in its provenance do not count.
+    """
+    arrays = (
+        template.grid.canonical_affine.astype(np.float64),
+        template.nodes.astype(np.uint16),
+        template.edges.astype(np.int64),
+        template.weights.astype(np.float64),
+        template.roi_voxels.astype(np.int64),
+        template.roi_start.astype(np.int64),
+    )
+    parts = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+    return content_hash({"arrays": parts, "shape": list(template.nodes.shape), "nodes": list(template.node_names)})
 
 
 def template_problems(template: NetworkTemplate) -> list[str]:
