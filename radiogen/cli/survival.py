@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from radiogen.cli.common import Config, Output, Quiet, Seed, Verbose, reports_errors, start_logging
+from radiogen.cli.common import Config, Jobs, Output, Quiet, Seed, Verbose, reports_errors, start_logging
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from radiogen.config.survival import SurvivalSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -57,20 +62,34 @@ def survival(
     drop_negative: Annotated[
         bool, typer.Option("--drop-negative", help="Leave rows with a negative time out instead of refusing the table.")
     ] = False,
+    features: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--features",
+            "-f",
+            help="Feature table: learn the risk of death from it, tested out of fold; can be repeated.",
+        ),
+    ] = None,
+    risk_model: Annotated[
+        str | None,
+        typer.Option("--risk-model", help="With --features: cox-elastic-net (default), boosted-cox, cox-forest."),
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Which model of the predictions.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Which target of the predictions.")] = None,
     seed: Seed = 0,
     config: Config = None,
+    jobs: Jobs = 1,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Kaplan-Meier, log-rank, restricted mean, Cox models and C index, with everything that must be said beside them."""
     from radiogen.config.survival import SurvivalSettings
+    from radiogen.errors import InputError
     from radiogen.evaluate.predictions import read_any_table
     from radiogen.evaluate.survival_table import read_survival_table
     from radiogen.pipeline.survival import run_survival
 
-    start_logging(quiet, verbose)
+    progress = start_logging(quiet, verbose)
     settings = SurvivalSettings.read(
         config,
         group_by="model" if group_by is None and predictions is not None else group_by,
@@ -89,11 +108,42 @@ def survival(
         seed=seed,
     )
     cohort = read_survival_table(table, labels)
-    scores = None if predictions is None else read_any_table(predictions)
-    metrics = run_survival(cohort, output, settings, predictions=scores)
+    if features:
+        metrics = _from_features(
+            cohort, features, output, settings, risk_model, seed=seed, jobs=jobs, progress=progress
+        )
+    else:
+        if risk_model is not None:
+            raise InputError("--risk-model learns from features.", hint="Give --features TABLE.")
+        scores = None if predictions is None else read_any_table(predictions)
+        metrics = run_survival(cohort, output, settings, predictions=scores)
     if quiet:
         return
     typer.echo(metrics["summary"])
     for note in metrics["notes"]:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"Report: {output / 'report.html'}")
+
+
+def _from_features(
+    cohort: pd.DataFrame,
+    features: list[Path],
+    output: Path,
+    settings: SurvivalSettings,
+    risk_model: str | None,
+    *,
+    seed: int,
+    jobs: int,
+    progress: bool,
+) -> dict[str, Any]:
+    """Learn the risk of death from feature tables."""
+    from radiogen.config.survival_model import SurvivalModelSettings
+    from radiogen.errors import InputError
+    from radiogen.pipeline.inputs import read_feature_table
+    from radiogen.pipeline.survival_model import run_survival_model
+
+    if settings.group_by is not None or settings.cut is not None:
+        raise InputError("With --features the groups come from the model.", hint="Leave --group-by and --cut out.")
+    chosen = SurvivalModelSettings.parse({"seed": seed, **({} if risk_model is None else {"model": risk_model})})
+    tables = {path.name.split(".")[0]: read_feature_table(path) for path in features}
+    return run_survival_model(cohort, tables, output, settings, chosen, jobs=jobs, progress=progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,33 @@ def cox_models(follow_up: FollowUp, grouping: Grouping, settings: SurvivalSettin
             rows += _rows(fitted[0], design)
     together = _multivariable(design, covariates, follow_up, settings)
     return {"univariable": rows, "multivariable": together}, design.notes
+
+
+def covariate_columns(table: pd.DataFrame, names: Sequence[str], *, min_known: float = 0.5) -> pd.DataFrame:
+    """Return covariates as numbers for a model: one column each, or one per value beyond the most frequent one.
+
+    Args:
+        table: index case; columns that are not there are left out.
+        names: covariates.
+        min_known: share of patients for whom one must be known.
+
+    Returns:
+        Columns of floats, NaN where unknown, index case.
+
+    Raises:
+        CohortError: a covariate has too many values that are no numbers.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [40.0, 60.0], "eor": ["GTR", "STR"]}, index=["a", "b"])
+        >>> covariate_columns(table, ["age", "eor", "kps"]).columns.tolist()
+        ['age, per 10 years', 'extent of resection: STR vs GTR']
+    """
+    design = _Design(pd.DataFrame(index=table.index))
+    for name in names:
+        if name in table.columns and (~is_blank(table[name])).mean() >= min_known:
+            _add_column(design, name, table[name])
+    columns = design.columns
+    return columns.loc[:, columns.nunique() > 1].astype(float)
 
 
 def _covariates(table: pd.DataFrame, grouping: Grouping, settings: SurvivalSettings) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,19 +180,26 @@ def survival_figures(result: SurvivalResult) -> dict[str, Canvas]:
 
 
 def write_survival_report(
-    path: str | Path, result: SurvivalResult, *, provenance: Mapping[str, Any] | None = None, synthetic: bool = False
+    path: str | Path,
+    result: SurvivalResult,
+    *,
+    first: Sequence[Section] = (),
+    provenance: Mapping[str, Any] | None = None,
+    synthetic: bool = False,
 ) -> None:
     """Write the survival report as one self-contained HTML page.
 
     Args:
         path: the page.
         result: of `survival_analysis`.
+        first: sections that stand before the curves.
         provenance: facts for the page's foot.
         synthetic: the patients are made up, and the page says so.
     """
     metrics = result.metrics
     figures = survival_figures(result)
     sections = [
+        *first,
         Section(
             "Survival curves",
             figures=[

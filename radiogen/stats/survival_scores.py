@@ -67,9 +67,7 @@ def uno_concordance(times: Times, died: Died, risk: Risk, *, horizon: float | No
         later = (times > times[patient]) | ((times == times[patient]) & ~died)
         weight = probability[patient] ** -2
         possible += weight * later.sum()
-        agreeing += weight * (
-            (risk[later] < risk[patient]).sum() + 0.5 * (risk[later] == risk[patient]).sum()
-        )
+        agreeing += weight * ((risk[later] < risk[patient]).sum() + 0.5 * (risk[later] == risk[patient]).sum())
     if not possible:
         raise NotEstimableError("No pair of patients whose order of death is known before the horizon.")
     return float(agreeing / possible)
@@ -108,9 +106,7 @@ def time_dependent_auc(times: Times, died: Died, risk: Risk, horizons: Horizons)
     return found
 
 
-def brier_scores(
-    times: Times, died: Died, predicted: PredictedSurvival, horizons: Horizons
-) -> Float[np.ndarray, " h"]:
+def brier_scores(times: Times, died: Died, predicted: PredictedSurvival, horizons: Horizons) -> Float[np.ndarray, " h"]:
     """Return the mean squared error of predicted survival at each horizon, censored patients weighted for; 0 is perfect.
 
     Args:
@@ -159,14 +155,14 @@ def integrated_brier(scores: Float[np.ndarray, " h"], horizons: Horizons) -> flo
     return float(np.round(np.trapezoid(scores, horizons) / (horizons[-1] - horizons[0]), 15))
 
 
-def marginal_survival(times: Times, died: Died, horizons: Horizons, n: int) -> PredictedSurvival:
+def marginal_survival(times: Times, died: Died, horizons: Horizons, count: int) -> Float[np.ndarray, "m h"]:
     """Return the same prediction for everybody: the Kaplan-Meier curve. A model must be better than that.
 
     Args:
-        times: (m,) follow-up of the patients that the curve is estimated from.
-        died: (m,) whether it ended with the event.
+        times: (n,) follow-up of the patients that the curve is estimated from.
+        died: (n,) whether it ended with the event.
         horizons: (h,) times.
-        n: patients to predict.
+        count: patients to predict.
 
     Example:
         >>> marginal_survival(np.array([1.0, 2.0]), np.ones(2, bool), np.array([1.5]), 3).ravel().tolist()
@@ -175,7 +171,7 @@ def marginal_survival(times: Times, died: Died, horizons: Horizons, n: int) -> P
     table = kaplan_meier(times, died).table
     place = np.searchsorted(table["time"].to_numpy(dtype=float), horizons, side="right") - 1
     curve = np.where(place >= 0, table["survival"].to_numpy(dtype=float)[np.maximum(place, 0)], 1.0)
-    return np.tile(curve, (n, 1))
+    return np.tile(curve, (count, 1))
 
 
 @dataclass(frozen=True)

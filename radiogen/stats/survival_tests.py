@@ -41,7 +41,7 @@ def weighted_log_rank(times: Times, died: Died, groups: GroupLabels, weighting: 
     Example:
         >>> times = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
         >>> round(weighted_log_rank(times, np.ones(6, bool), np.array(["a", "a", "a", "b", "b", "b"]), "gehan").statistic, 3)
-        4.629
+        4.5
     """
     if weighting not in WEIGHTINGS:
         raise ConfigError(f"'{weighting}' is not a weighting; accepted: {', '.join(WEIGHTINGS)}.")
