@@ -106,14 +106,21 @@ class ExplanationSettings(StageSettings):
         0.5
     """
 
+    method: Literal["integrated-gradients", "occlusion", "gnnexplainer"] = "integrated-gradients"
+    """`integrated-gradients`: along the line from an average network to the case; `occlusion`: one connection at a time is made average, one pass of
+    the network each; `gnnexplainer`: the paper's learned masks, which did not find deciding connections that are known."""
+
+    path_steps: int = Field(default=16, ge=1)
+    """With `integrated-gradients`: places on the line."""
+
     steps: int = Field(default=100, ge=1)
-    """Steps of every case's mask."""
+    """With `gnnexplainer`: steps of every case's mask."""
 
     learning_rate: float = Field(default=0.01, gt=0)
-    """Of the mask."""
+    """With `gnnexplainer`: of the mask."""
 
     keep: float = Field(default=0.5, ge=0, le=1)
-    """Connections with a mean mask above this are kept; the paper shows 0.5 and 0.9."""
+    """Connections above this share of the most important one are kept (`gnnexplainer`: with a mean mask above it); the paper shows 0.5 and 0.9."""
 
     most_cases: int = Field(default=50, ge=1)
     """Most cases of a class that are explained, the first ones."""

@@ -114,7 +114,7 @@ class SparseAutoencoder(TransformerMixin, BaseEstimator):
         for _ in range(settings.epochs):
             order, total = torch.randperm(len(X)).numpy(), 0.0
             for start in range(0, len(X), settings.batch_size):
-                batch = torch.from_numpy(self._scaled(X[order[start : start + settings.batch_size]]))
+                batch = torch.tensor(self._scaled(X[order[start : start + settings.batch_size]]))
                 loss = sparse_loss(self.layers_, batch, settings)
                 optimiser.zero_grad()
                 loss.backward()
@@ -136,7 +136,7 @@ class SparseAutoencoder(TransformerMixin, BaseEstimator):
         self._check(X)
         with torch.no_grad():
             parts = [
-                self.layers_.encode(torch.from_numpy(self._scaled(X[start : start + _ROWS_AT_ONCE]))).numpy()
+                self.layers_.encode(torch.tensor(self._scaled(X[start : start + _ROWS_AT_ONCE]))).numpy()
                 for start in range(0, len(X), _ROWS_AT_ONCE)
             ]
         latents = self.layers_.encoder.out_features

@@ -69,15 +69,17 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
         if not (np.isfinite(nodes).all() and np.isfinite(edges).all()):
             raise InputError("The graphs hold values that are no numbers.", hint="Leave broken cases out.")
         self.scales_ = {"node_values": self._scale_of(nodes), "edge_values": self._scale_of(edges)}
+        nodes, edges = self._scaled(nodes, "node_values"), self._scaled(edges, "edge_values")
+        self.reference_: Float32[np.ndarray, "e g"] = edges.mean(axis=0, dtype=np.float64).astype(np.float32)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.network_ = GraphNetwork(
+            self.sizes_ = (
                 nodes.shape[2] + (0 if X.node_context is None else X.node_context.shape[1]),
                 edges.shape[2],
                 2 * edges.shape[1] / nodes.shape[1],
-                self.chosen_,
-            ).to(self.device_)
-            self._train(self._scaled(nodes, "node_values"), self._scaled(edges, "edge_values"), X, y, group)
+            )
+            self.network_ = GraphNetwork(*self.sizes_, self.chosen_).to(self.device_)
+            self._train(nodes, edges, X, y, group)
         return self
 
     def _fit_encoders(self, X: GraphRows) -> dict[str, SparseAutoencoder]:
@@ -185,19 +187,39 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def tensors(self, X: GraphRows) -> tuple[NodeTensor, EdgeIndex, EdgeTensor]:
         """Return what the network sees of rows, stacked; see `stack_cases`."""
-        nodes, edges = self._prepared(X)
+        nodes, edges = self.prepared(X)
         return self._batch(nodes, edges, X.edges)
 
-    def _prepared(self, X: GraphRows) -> tuple[np.ndarray, np.ndarray]:
+    def prepared(self, X: GraphRows) -> tuple[Float32[np.ndarray, "c nodes q"], Float32[np.ndarray, "c e g"]]:
+        """Return what the network sees of the nodes and the connections of rows: encoded, scaled, with the nodes' context.
+
+        Raises:
+            NotFittedError: it has not learned yet.
+        """
         if not hasattr(self, "network_"):
             raise NotFittedError("This graph classifier has not learned yet; call fit first.")
         nodes = self._scaled(self._encode(X, "node_values"), "node_values")
         edges = self._scaled(self._encode(X, "edge_values"), "edge_values")
         return _with_context(nodes, X.node_context), edges
 
+    def logits(
+        self,
+        nodes: Float32[np.ndarray, "c nodes q"],
+        edges: Float32[np.ndarray, "c e g"],
+        pairs: Integer[np.ndarray, "e 2"],
+    ) -> Float[np.ndarray, " c"]:
+        """Return the log-odds of class 1.
+
+        Args:
+            nodes: as `prepared` returns them.
+            edges: as `prepared` returns them.
+            pairs: nodes of every connection, from 0.
+        """
+        return self._apply(nodes, edges, pairs, self.network_).astype(np.float64)
+
     def predict_proba(self, X: GraphRows) -> Float[np.ndarray, "c 2"]:
         """Return the probabilities of class 0 and 1 per row."""
-        logits = self._apply(*self._prepared(X), X.edges, self.network_).astype(float)
+        logits = self.logits(*self.prepared(X), X.edges)
         positive = 1 / (1 + np.exp(-logits))
         return np.column_stack([1 - positive, positive])
 
@@ -207,7 +229,7 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
 
     def transform(self, X: GraphRows) -> Float32[np.ndarray, "c d"]:
         """Return the graph embedding of every row, for fusion."""
-        return self._apply(*self._prepared(X), X.edges, self.network_.embed)
+        return self._apply(*self.prepared(X), X.edges, self.network_.embed)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return the names of the columns of `transform`."""

@@ -82,10 +82,11 @@ def stack_cases(
     """
     n_cases, n_nodes, n_features = node_values.shape
     pairs = (edges[None] + n_nodes * np.arange(n_cases)[:, None, None]).reshape(-1, 2)
-    values = torch.from_numpy(np.ascontiguousarray(edge_values)).reshape(len(pairs), -1)
+    # Copies: the last bit of a product of matrices depends on where they lie in memory, and torch lays its own out alike each time.
+    values = torch.tensor(edge_values).reshape(len(pairs), -1)
     index = torch.from_numpy(np.ascontiguousarray(pairs.T.astype(np.int64)))
     if keep is not None:
         kept = torch.from_numpy(keep.reshape(-1))
         index, values = index[:, kept], values[kept]
-    x = torch.from_numpy(np.ascontiguousarray(node_values)).reshape(-1, n_features)
+    x = torch.tensor(node_values).reshape(-1, n_features)
     return x, torch.cat([index, index.flip(0)], 1), torch.cat([values, values])

@@ -11,8 +11,11 @@ def edges_of(n_nodes=12, n_edges=30, seed=0):
     return pairs[np.sort(chosen)]
 
 
-def cohort(n_cases=120, seed=0, n_latents=4):
-    """In every case 5 of 10 connections carry a changed latent: of the first set where the label is 1, of the second where it is 0."""
+def cohort(n_cases=120, seed=0, n_latents=4, others_change=False):
+    """In every case 5 of 10 connections carry a changed latent: of the first set where the label is 0, of the second where it is 1.
+
+    Where others change, so do 5 of the 10 connections of neither set, whatever the label.
+    """
     rng = np.random.default_rng(seed)
     edges = edges_of()
     nodes = rng.normal(size=(n_cases, 12, 3)).astype(np.float32)
@@ -21,5 +24,7 @@ def cohort(n_cases=120, seed=0, n_latents=4):
     sets = np.arange(20).reshape(2, 10)
     for case in range(n_cases):
         values[case, rng.choice(sets[y[case]], 5, replace=False), 1] += 1.0
+        if others_change:
+            values[case, rng.choice(np.arange(20, 30), 5, replace=False), 1] += 1.0
     rows = GraphRows(np.array([f"case-{n:03d}" for n in range(n_cases)]), nodes, values, edges, np.eye(12))
     return rows, y, sets
