@@ -19,6 +19,7 @@ _MOST_LISTED = 20
 _LEAST_SITE_CASES = 10
 _GAP_DIFFERENCE = 0.3
 _SORTED_AUC = 0.9
+_DRIFTING_AUC = 0.7
 
 
 def lint_features(
@@ -99,6 +100,7 @@ def _columns(
     bound = noise_bound(int((y == 1).sum()), int((y == 0).sum()), table.shape[1], settings.alpha)
     found = []
     too_good: list[str] = []
+    outcomes: list[str] = []
     for place, name in enumerate(map(str, table.columns)):
         where = f"{rows.name}: column '{name}'"
         if _copies(values[:, place], y):
@@ -109,12 +111,13 @@ def _columns(
             what = f"'{name}' is named after the target; alone it has an AUC of {areas[place]:.3f} (noise ends at {bound:.3f})."
             severity = Severity.LEAK if related and used else Severity.SUSPICIOUS
             found.append(finding(severity, "label-in-features", where, what))
-        elif is_outcome(name):
-            what = f"'{name}' speaks of outcome or pathology; alone it has an AUC of {areas[place]:.3f} (noise ends at {bound:.3f})."
-            severity = Severity.SUSPICIOUS if used and strength[place] > bound else Severity.NOTE
-            found.append(finding(severity, "outcome-in-features", where, what))
+        elif used and is_outcome(name):
+            outcomes.append(f"{name} ({areas[place]:.3f})")
         elif strength[place] >= settings.too_good_auc and strength[place] > bound:
             too_good.append(f"{name} ({areas[place]:.3f})")
+    if outcomes:
+        what = f"{len(outcomes)} column(s) speak of outcome or pathology (AUC alone): {named(outcomes)}."
+        found.append(finding(Severity.SUSPICIOUS, "outcome-in-features", rows.name, what))
     if too_good:
         what = f"{len(too_good)} of {table.shape[1]} columns separate the classes alone, beyond what noise does (AUC {bound:.3f}): {named(too_good)}."
         found.append(finding(Severity.SUSPICIOUS, "too-good-feature", rows.name, what))
@@ -185,7 +188,7 @@ def _order(rows: LintRows, known: pd.Series, y: np.ndarray, settings: LintSettin
             continue
         area = float(single_aucs(values[:, None], y)[0])
         strength = max(area, 1 - area)
-        if strength > bound:
+        if strength > max(bound, _DRIFTING_AUC):
             severity = Severity.SUSPICIOUS if strength >= _SORTED_AUC else Severity.NOTE
             what = f"{words} tells the class with an AUC of {strength:.3f} (noise ends at {bound:.3f})."
             found.append(finding(severity, "order-tells-label", rows.name, what))

@@ -32,6 +32,7 @@ _PART = re.compile(
 _OUTCOME_WORDS = {"os", "pfs", "survival", "dead", "death", "died", "deceased", "alive", "vital", "censored", "event", "progression", "recurrence",
                   "histology", "histological", "pathology", "pathologic", "diagnosis", "who", "resection", "eor"}  # fmt: skip
 _CLINICAL_WORDS = {"age", "sex", "gender", "male", "female", "kps", "karnofsky"}
+_ID_NAMES = ("case", "caseid", "id")
 _UNLIKE_FEATURES = {"brats21id", "index", "unnamed0", "unnamed", "row", "rowid", "inmodel"}
 _LEAST_NUMBERS = 0.9
 _LEAST_OWN_FEATURES = 3
@@ -86,6 +87,8 @@ def rows_of(frame: pd.DataFrame, name: str) -> LintRows:
     frame.columns = [str(column).strip() for column in frame.columns]
     frame = frame.loc[:, ~frame.columns.duplicated()]
     roles = {role: column for role in _ROLES if (column := find_column(frame.columns, role)) is not None}
+    if (first := next((name for name in frame.columns if simple(name) in _ID_NAMES), None)) is not None:
+        roles["case"] = first
     for column in frame.columns:
         if simple(column) in _SET_NAMES and _tells_sets(frame[column]):
             roles["set"] = column
@@ -132,7 +135,7 @@ def is_outcome(name: str) -> bool:
         >>> is_outcome("OS_months"), is_outcome("t1c_wt_original_glcm_Contrast")
         (True, False)
     """
-    return bool(_OUTCOME_WORDS & set(_words(name)))
+    return bool(_OUTCOME_WORDS & set(_words(name))) and not is_clinical(name)
 
 
 def is_clinical(name: str) -> bool:
