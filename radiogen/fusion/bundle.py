@@ -28,6 +28,7 @@ from radiogen.fusion.doubt import Doubt, decision_from_card
 from radiogen.fusion.familiarity import load_familiarity, save_familiarity
 from radiogen.fusion.join import scanner_matters
 from radiogen.fusion.reference import Reference, novelty
+from radiogen.fusion.trust import dumped, trusted_in
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv, write_json, write_text, writing
 
@@ -94,11 +95,12 @@ def save_model(folder: str | Path, bundle: ModelBundle) -> list[Path]:
         bundle: what to write.
 
     Raises:
+        InputError: the model holds a type that no bundle may hold, such as an outside classifier that its package did not register.
         OutputError: the folder cannot be written.
     """
     folder = Path(folder)
     with writing(folder / "model.skops") as beside:
-        beside.write_bytes(reproducible_skops(skops.io.dumps(bundle.model)))
+        beside.write_bytes(reproducible_skops(dumped(bundle.model, TRUSTED_TYPES)))
     write_csv(folder / "features.csv", bundle.reference.ranges)
     hashed = list(FILES[:2])
     doubt: dict[str, Any] = {}
@@ -189,7 +191,7 @@ def read_reference(folder: Path, card: Mapping[str, Any]) -> Reference:
 
 def _read_skops(path: Path) -> FusedModel:
     try:
-        model = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        model = skops.io.load(path, trusted=trusted_in(path, TRUSTED_TYPES))
     except (UntrustedTypesFoundException, TypeError) as error:
         raise InputError(
             f"{path} holds types that are not trusted: {error}",

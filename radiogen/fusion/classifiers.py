@@ -152,7 +152,7 @@ class XgboostFamily:
     signed = False
     depths = (1, 3)
     trees = (30, 80, 200)
-    ranges: ClassVar[dict[str, Range]] = {"max_depth": (1, 4, "whole"), "n_estimators": (20, 300, "whole")}
+    ranges: ClassVar[dict[str, Range]] = {"max_depth": (1.0, 4.0, "whole"), "n_estimators": (20.0, 300.0, "whole")}
 
     def __init__(self, class_weight: str = "none") -> None:
         self.class_weight = class_weight
@@ -196,7 +196,7 @@ class RandomForestFamily:
 
     signed = False
     kind: type[RandomForestClassifier | ExtraTreesClassifier] = RandomForestClassifier
-    ranges: ClassVar[dict[str, Range]] = {"min_samples_leaf": (1, 20, "whole")}
+    ranges: ClassVar[dict[str, Range]] = {"min_samples_leaf": (1.0, 20.0, "whole")}
 
     def __init__(self, class_weight: str = "none") -> None:
         self.class_weight = class_weight
