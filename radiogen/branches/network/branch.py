@@ -144,6 +144,30 @@ def case_network(case: str, row: pd.Series, *, settings: NetworkSettings, cache_
     return found
 
 
+def known_template(settings: NetworkSettings) -> tuple[NetworkTemplate, str]:
+    """Return the template that the settings mean, read once per process, and the digest of its content.
+
+    Raises:
+        InputError: its file cannot be used.
+    """
+    whole, digest = _whole_network(settings.template, _template_file_hash(settings))
+    return whole.template, digest
+
+
+def case_key(row: pd.Series, settings: NetworkSettings, what: str) -> str:
+    """Return a name for what is computed of a cohort row on a template, by the content of its files, the settings and the versions.
+
+    Args:
+        row: cohort row.
+        settings: the template, and how a case gets onto it.
+        what: which result.
+
+    Raises:
+        InputError: the template's file cannot be used.
+    """
+    return entry_key(_ALGORITHM, {**_settings_that_count(settings), "what": what}, _inputs(row, settings), _PACKAGES)
+
+
 @dataclass(frozen=True)
 class LocatedCase:
     """One cohort row, read and placed.

@@ -88,22 +88,15 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
         parts: tuple[Part, Part] = ("node_values", "edge_values")
         fitted: dict[str, SparseAutoencoder] = {}
         for number, part in enumerate(parts):
-            values = getattr(X, part)
-            n_regions = values.shape[1]
-            rng = np.random.default_rng([self.seed, number])
-            n_drawn = min(self.autoencoder.most_rows, len(X) * n_regions)
-            drawn = np.sort(rng.choice(len(X) * n_regions, n_drawn, replace=False))
-            case, region = X.rows[drawn // n_regions], drawn % n_regions
-            rows = np.asarray(values[case, region], dtype=np.float32)
+            rows = X.drawn(part, self.autoencoder.most_rows, np.random.default_rng([self.seed, number]))
             fitted[part] = SparseAutoencoder(self.autoencoder, self.seed + number).fit(rows)
         return fitted
 
     def _encode(self, X: GraphRows, part: Part) -> Float32[np.ndarray, "c r f"]:
-        values = getattr(X, part)
+        rows = (X.case_values(part, row) for row in range(len(X)))
         if part not in self.encoders_:
-            return np.asarray(values[X.rows], dtype=np.float32)
-        encoder = self.encoders_[part]
-        return np.stack([encoder.transform(np.asarray(values[row], dtype=np.float32)) for row in X.rows])
+            return np.stack(list(rows))
+        return np.stack([self.encoders_[part].transform(values) for values in rows])
 
     def _scale_of(self, values: Float32[np.ndarray, "c r f"]) -> tuple[np.ndarray, np.ndarray]:
         if self.chosen_.scaling == "none":

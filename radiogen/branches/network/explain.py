@@ -143,7 +143,7 @@ def _learned_masks(
         with torch.no_grad():
             logit = float(model.network_(x, index, values, len(x))[0])
         explainer = Explainer(
-            model=_Softened(model.network_, max(1.0, abs(logit) / _LARGEST_LOGIT)),
+            model=_Softened(model.network_, max(1.0, abs(logit) / _LARGEST_LOGIT)).eval(),
             algorithm=GNNExplainer(epochs=settings.steps, lr=settings.learning_rate),
             explanation_type="model",
             edge_mask_type="object",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Float32, Integer
 
+from radiogen.branches.network.vectors import RegionVectors
 from radiogen.errors import InputError
 
 
@@ -14,7 +16,7 @@ from radiogen.errors import InputError
 class GraphRows:
     """One graph per case, all with the same nodes and connections.
 
-    Taking rows copies no values: the arrays may be memory maps larger than memory.
+    Taking rows copies no values: the arrays may be memory maps larger than memory, or be gathered when they are asked for.
 
     Args:
         cases: case id of every stored graph.
@@ -31,8 +33,8 @@ class GraphRows:
     """
 
     cases: np.ndarray
-    node_values: Float[np.ndarray, "cases nodes f"]
-    edge_values: Float[np.ndarray, "edge_cases connections g"]
+    node_values: Float[np.ndarray, "cases nodes f"] | RegionVectors
+    edge_values: Float[np.ndarray, "edge_cases connections g"] | RegionVectors
     edges: Integer[np.ndarray, "e 2"]
     node_context: Float[np.ndarray, "context_nodes p"] | None = None
     rows: Integer[np.ndarray, " r"] = field(default=None)  # type: ignore[arg-type]
@@ -43,12 +45,12 @@ class GraphRows:
             self._check()
 
     def _check(self) -> None:
-        n_cases, n_nodes = self.node_values.shape[:2]
+        (n_cases, n_nodes), n_edge_cases = self.node_values.shape[:2], self.edge_values.shape[0]
         context = n_nodes if self.node_context is None else len(self.node_context)
         problems = []
-        if not len(self.cases) == n_cases == len(self.edge_values):
+        if not len(self.cases) == n_cases == n_edge_cases:
             problems.append(
-                f"{len(self.cases)} case ids, nodes of {n_cases} cases, edges of {len(self.edge_values)} cases"
+                f"{len(self.cases)} case ids, nodes of {n_cases} cases, edges of {n_edge_cases} cases"
             )
         if len(self.edges) != self.edge_values.shape[1]:
             problems.append(f"{len(self.edges)} connections, values of {self.edge_values.shape[1]}")
@@ -82,12 +84,45 @@ class GraphRows:
         """Return the case id of every row."""
         return np.asarray(self.cases[self.rows])
 
+    def case_values(self, part: Literal["node_values", "edge_values"], row: int) -> Float32[np.ndarray, "r v"]:
+        """Return the values of all nodes or connections of one row.
+
+        Args:
+            part: which.
+            row: which, from 0.
+        """
+        values, number = getattr(self, part), int(self.rows[row])
+        return values.case(number) if isinstance(values, RegionVectors) else np.asarray(values[number], np.float32)
+
+    def drawn(
+        self, part: Literal["node_values", "edge_values"], n: int, rng: np.random.Generator
+    ) -> Float32[np.ndarray, "k v"]:
+        """Return the values of some nodes or connections, each at most once, drawn from all rows alike.
+
+        Args:
+            part: which.
+            n: how many at most.
+            rng: draws.
+        """
+        values = getattr(self, part)
+        n_regions = values.shape[1]
+        chosen = np.sort(rng.choice(len(self) * n_regions, min(n, len(self) * n_regions), replace=False))
+        cases, regions = self.rows[chosen // n_regions], chosen % n_regions
+        if isinstance(values, RegionVectors):
+            return values.rows(cases, regions)
+        return np.asarray(values[cases, regions], dtype=np.float32)
+
     def permuted(self, order: Integer[np.ndarray, " n"]) -> GraphRows:
         """Return the same graphs with the nodes in another order.
 
         Args:
             order: old number of every new node.
+
+        Raises:
+            InputError: the nodes' voxels are gathered from files.
         """
+        if isinstance(self.node_values, RegionVectors):
+            raise InputError("Nodes whose voxels are gathered from files have the order of their template.")
         new_number = np.argsort(order)
         context = None if self.node_context is None else self.node_context[order]
         return replace(self, node_values=self.node_values[:, order], edges=new_number[self.edges], node_context=context)
