@@ -37,7 +37,14 @@ def register(app: typer.Typer) -> None:
 
 def classify(
     output: Output,
-    target: Annotated[str, typer.Option("--target", "-t", help="idh, mgmt, codeletion or grade (4 against 2 and 3).")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            help="idh, mgmt, codeletion or grade (4 against 2 and 3). Several with commas: one network for all, unknown labels masked.",
+        ),
+    ],
     cohort: Annotated[
         Path | None, typer.Argument(help="cohort.csv with images and masks; with --features: for its labels only.")
     ] = None,
@@ -115,6 +122,39 @@ def classify(
             "--perturbed", help="Table of `radiogen stability`: for --select icc and the segmentation's variance."
         ),
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", help="Probabilities, inside the fold: none (default), sigmoid, isotonic, beta."),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option("--threshold", help="Chosen inside the fold: youden (default), sensitivity, specificity, half."),
+    ] = None,
+    wanted: Annotated[
+        float | None, typer.Option("--wanted", help="With --threshold sensitivity or specificity. Default: 0.9.")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option("--coverage", help="Of the conformal sets, per class. Default: 0.9.")
+    ] = None,
+    random_split: Annotated[
+        bool | None,
+        typer.Option(
+            "--random-split/--no-random-split",
+            help="Where sites are held out: also split patients at random, to show how optimistic that is. Default: yes.",
+        ),
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option("--splits", help="Frozen folds: CSV with case and fold (`radiogen folds`), or splits_final.json."),
+    ] = None,
+    permute: Annotated[
+        int | None,
+        typer.Option("--permute", min=0, help="Permutations of the labels; all is fitted again. Default: 0."),
+    ] = None,
+    permutation_method: Annotated[
+        str | None,
+        typer.Option("--permutation-method", help="exact (default), or fast: tuned parameters stay, p is approximate."),
+    ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -143,16 +183,19 @@ def classify(
     from radiogen.errors import InputError
     from radiogen.fusion.join import check_target
     from radiogen.pipeline.classify import run_classify
-    from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
 
     prepare_torch()  # for a --fusion that is a network
-    check_target(target)
+    targets = tuple(check_target(name) for name in _names(target) or (target,))
     settings = ClassifySettings.read(
         config, classifiers=_names(classifiers), folds=folds, repeats=repeats, sites=sites, seed=seed,
         selection=select, reduce=reduce, harmonise=harmonise, unseen_site=unseen_site, perturbed=perturbed,
         fusion=fusion, missing_branch=missing_branch, search=search, trials=trials, class_weight=class_weight,
+        calibrate=calibrate, threshold=threshold, wanted=wanted, coverage=coverage, random_split=random_split,
+        permutations_refit=permute, permutation_method=permutation_method,
     )  # fmt: skip
     if recipe is not None:
+        if len(targets) > 1 or splits is not None:
+            raise InputError("--recipe takes one --target, and draws its own splits.")
         if cohort is None:
             raise InputError("--recipe learns from images: give a cohort.csv.")
         tables = {"features": features, "branches": _names(branches), "params": params}
@@ -161,31 +204,74 @@ def classify(
             jobs=jobs, progress=progress,
         )  # fmt: skip
         return
+    inputs = _inputs(cohort, features, labels, output, _names(branches), params, jobs=jobs, progress=progress)
+    if len(targets) > 1:
+        _several(inputs, targets, output, settings, splits, jobs=jobs, progress=progress)
+        return
+    metrics = run_classify(
+        inputs.features, inputs.cohort, target, output, settings,
+        evaluate=EvaluateSettings(seed=settings.seed), feature_settings=inputs.settings, splits=splits,
+        jobs=jobs, progress=progress,
+    )  # fmt: skip
+    typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
+    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
+    fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
+
+
+def _inputs(
+    cohort: Path | None,
+    features: list[Path] | None,
+    labels: Path | None,
+    output: Path,
+    branches: tuple[str, ...] | None,
+    params: Path | None,
+    *,
+    jobs: int,
+    progress: bool,
+) -> Inputs:
+    """Return what a table or a cohort has to learn from."""
+    from radiogen.errors import InputError
+    from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
+
     source = labels or (cohort if features else None)
     read = read_labels(source) if source else None
     if features:
         if read is None:
             raise InputError("--features needs labels.", hint="Give --labels TABLE or a cohort.csv.")
-        inputs = from_tables(features, read, _names(branches))
-    elif cohort is not None:
-        radiomics = {"params": str(params)} if params else {}
-        inputs = from_cohort(
-            cohort,
-            output,
-            _names(branches),
-            labels=read,
-            settings={"radiomics": radiomics},
-            jobs=jobs,
-            progress=progress,
-        )
-    else:
+        return from_tables(features, read, branches)
+    if cohort is None:
         raise InputError("Nothing to learn from.", hint="Give a cohort.csv, or --features TABLE with --labels TABLE.")
-    metrics = run_classify(
-        inputs.features, inputs.cohort, target, output, settings,
-        evaluate=EvaluateSettings(seed=settings.seed), feature_settings=inputs.settings, jobs=jobs, progress=progress,
-    )  # fmt: skip
-    typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
+    radiomics = {"params": str(params)} if params else {}
+    return from_cohort(
+        cohort, output, branches, labels=read, settings={"radiomics": radiomics}, jobs=jobs, progress=progress
+    )
+
+
+def _several(
+    inputs: Inputs,
+    targets: tuple[str, ...],
+    output: Path,
+    settings: ClassifySettings,
+    splits: Path | None,
+    *,
+    jobs: int,
+    progress: bool,
+) -> None:
+    """Predict several markers with one network."""
+    from radiogen.config.evaluate import EvaluateSettings
+    from radiogen.errors import InputError
+    from radiogen.pipeline.multitask import run_multitask
+
+    if splits is not None or settings.permutations_refit:
+        raise InputError("Several targets are split anew and not permuted.", hint="Leave out --splits and --permute.")
+    evaluate = EvaluateSettings(seed=settings.seed)
+    found = run_multitask(
+        inputs.features, inputs.cohort, targets, output, settings, evaluate=evaluate, jobs=jobs, progress=progress
+    )
+    for name, metrics in found.items():
+        typer.echo(
+            f"{name}: {metrics['verdict']}\n  {metrics['verdict_text']}\nreport: {output / name / 'report.html'}"
+        )
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
 
 

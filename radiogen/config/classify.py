@@ -165,6 +165,15 @@ class ClassifySettings(StageSettings):
         return value
 
     @model_validator(mode="after")
+    def _fast_permutations_are_of_early_fusion(self) -> ClassifySettings:
+        fast = self.permutations_refit > 0 and self.permutation_method == "fast"
+        if fast and (self.fusion != "early" or self.calibrate != "none"):
+            raise ValueError(
+                f"permutation_method fast knows fusion early without calibration; {self.fusion} and {self.calibrate} came, for which there is exact"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _icc_needs_perturbations(self) -> ClassifySettings:
         if "icc" in self.selection and self.perturbed is None:
             raise ValueError("the selector icc needs perturbed; make the table with radiogen stability")

@@ -96,3 +96,45 @@ def test_help_has_an_example() -> None:
     result = run("--help")
     assert result.exit_code == 0
     assert "Example: radiogen classify" in result.output
+
+
+def test_permutations_frozen_splits_and_calibration(tables: tuple[Path, Path], tmp_path: Path) -> None:
+    cases = [f"case-{number:03d}" for number in range(40)]
+    folds = tmp_path / "folds.csv"
+    folds.write_text("case,fold\n" + "".join(f"{case},{at // 2 % 2}\n" for at, case in enumerate(cases)))
+    out = tmp_path / "out"
+    result = run(
+        "-t", "idh", "-f", tables[0], "-l", tables[1], "-o", out, "--splits", folds, "--permute", 3, "--permutation-method", "fast",
+        "--threshold", "sensitivity", "--wanted", 0.8, "--coverage", 0.8, "--no-random-split", *FAST,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert len(metrics["permutation_fast_aucs"]) == 3
+    header = (out / "predictions.csv").read_text().splitlines()[0]
+    assert "threshold,prediction_set,out_of_distribution" in header
+    card = json.loads((out / "model" / "card.json").read_text())
+    assert card["decision"]["rule"] == "sensitivity"
+    assert card["decision"]["coverage"] == 0.8
+    folds.write_text(folds.read_text().replace("case-007", "case-008"))
+    result = run("-t", "idh", "-f", tables[0], "-l", tables[1], "-o", out, "--splits", folds, *FAST)
+    assert result.exit_code == 2
+    assert "case-007 in no fold" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-t", "idh,grad"), "Did you mean 'grade'?"),
+        (("-t", "idh,idh"), "Several different markers"),
+        (("-t", "idh,mgmt", "--permute", "3"), "not permuted"),
+        (("-t", "idh", "--calibrate", "platt"), "calibrate"),
+        (("-t", "idh", "--coverage", "1.5"), "coverage"),
+        (("-t", "idh", "--permute", "3", "--permutation-method", "fast", "--calibrate", "beta", *map(str, FAST)), "knows fusion early without"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_for(
+    tables: tuple[Path, Path], tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    result = run(*arguments, "-f", tables[0], "-l", tables[1], "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 2, result.output
+    assert words in " ".join(result.output.split())
