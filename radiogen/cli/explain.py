@@ -77,7 +77,9 @@ def explain(
     chosen = _chosen(table, cases)
     changes = {"weights": weights, "seed": seed, "device": device}
     bundle = _bundle(model, table, target, output, changes, jobs=jobs, progress=progress)
-    done = run_explain(bundle, chosen, output, method, shuffled_labels=shuffled_labels, progress=progress)
+    done = run_explain(
+        bundle, chosen, output, method, shuffled_on=table if shuffled_labels else None, progress=progress
+    )
     write_failures(output / "failed.csv", done.failures, stages=["prepare-images", "explain"])
     typer.echo(f"{len(done.table)} map(s) of {done.table['case'].nunique()} case(s) by {method}")
     for line in sanity_words(done.table):

@@ -24,6 +24,7 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings
 from radiogen.errors import CohortError, RadiogenError
 from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.fusion.frozen import read_splits, scheme_of
 from radiogen.fusion.image_bundle import image_bundle, save_image_model
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import PREDICTION_COLUMNS, PROBABILITY_DIGITS
@@ -32,7 +33,7 @@ from radiogen.pipeline.image_folds import Trainings, image_hashes
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
-from radiogen.run.provenance import Provenance
+from radiogen.run.provenance import Provenance, hash_inputs
 from radiogen.run.quarantine import Failure
 from radiogen.types import Labels01
 
@@ -81,6 +82,7 @@ def run_classify_images(
     jobs: int = 1,
     progress: bool = False,
     synthetic: bool = False,
+    splits: Path | None = None,
 ) -> ImagesOutcome:
     """Write `predictions.csv`, `training.csv`, `metrics.json`, `report.html` and `model/`; kept where they are still true.
 
@@ -97,6 +99,7 @@ def run_classify_images(
         jobs: cases prepared at the same time; the result does not depend on it.
         progress: show progress bars.
         synthetic: the patients are made up; the report says so.
+        splits: folds from a file instead of drawn ones, see `radiogen.fusion.frozen`.
 
     Returns:
         The metrics, and the cases that were left out.
@@ -126,13 +129,15 @@ def run_classify_images(
     cohort = cohort.loc[table.features.index]
     patient = table.cohort["patient"].to_numpy(dtype=object)
     trainings = trainings_of(recipe, cohort, table.y, patient, out, cache_folder=cache_folder, jobs=jobs)
-    provenance = Provenance("classify", chosen, _inputs(trainings, clinical))
+    provenance = Provenance("classify", chosen, {**_inputs(trainings, clinical), **hash_inputs({"splits": splits})})
     outputs = [out / name for name in ("predictions.csv", "training.csv", "metrics.json", "report.html")]
     outputs += [out / "model" / name for name in model_files(model)]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         return ImagesOutcome(_read(outputs[2]), failures)
-    predictions, training, scheme = cross_validate_images(trainings, table, settings, recipe.name, progress=progress)
+    predictions, training, scheme = cross_validate_images(
+        trainings, table, settings, recipe.name, splits=splits, progress=progress
+    )
     evaluation = evaluate_predictions(predictions, clinical, evaluate)
     metrics = {
         **evaluation.metrics,
@@ -231,13 +236,39 @@ def final_model(
         shutil.rmtree(work, ignore_errors=True)
 
 
+def study_splits(table: FusionTable, settings: ClassifySettings, splits: Path | None) -> tuple[list[Split], str]:
+    """Return the splits that a classifier on tables would have too, and `site-held-out` or `grouped-kfold`.
+
+    Args:
+        table: labels, patients and sites.
+        settings: splits.
+        splits: folds from a file instead of drawn ones.
+
+    Raises:
+        InputError: one class only, fewer cases than folds, or the file does not fit.
+    """
+    if splits is not None:
+        frozen = read_splits(splits, table)
+        return frozen, scheme_of(frozen, table.cohort["site"])
+    return make_splits(
+        table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
+        sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
+    )  # fmt: skip
+
+
 def training_seed(settings: ClassifySettings, repeat: int) -> int:
     """Return the seed of the networks of one drawing of the split."""
     return int(np.random.SeedSequence([settings.seed, repeat]).generate_state(1)[0] % 2**31)
 
 
 def cross_validate_images(
-    trainings: Trainings, table: FusionTable, settings: ClassifySettings, name: str, *, progress: bool = False
+    trainings: Trainings,
+    table: FusionTable,
+    settings: ClassifySettings,
+    name: str,
+    *,
+    splits: Path | None = None,
+    progress: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Train on every training side and predict its test side.
 
@@ -246,6 +277,7 @@ def cross_validate_images(
         table: labels, patients, sites and strata.
         settings: splits.
         name: what the `model` column says.
+        splits: folds from a file instead of drawn ones.
         progress: show a progress bar over the folds.
 
     Returns:
@@ -255,11 +287,8 @@ def cross_validate_images(
         InputError: one class only, or fewer cases than folds.
         RadiogenError: a fold failed.
     """
-    splits, scheme = make_splits(
-        table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
-        sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
-    )  # fmt: skip
-    log.info("%s: %d trainings of the networks, one for each fold and one for the model.", name, len(splits) + 1)
+    drawn, scheme = study_splits(table, settings, splits)
+    log.info("%s: %d trainings of the networks, one for each fold and one for the model.", name, len(drawn) + 1)
 
     def fold(_: str, numbered: tuple[int, Split]) -> tuple[pd.DataFrame, pd.DataFrame]:
         number, split = numbered
@@ -267,7 +296,7 @@ def cross_validate_images(
         probability, rows = trainings.score(f"fold{number:02d}", split.train, split.test, seed)
         return prediction_rows(table, split, probability, name), _named(rows, split)
 
-    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(splits)}
+    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(drawn)}
     # One fold after another: a network takes all cores, or the accelerator, by itself.
     results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
     if failures:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from radiogen.branches.embedding.model import ImageClassifier
 from radiogen.branches.embedding.weights import describe_weights
-from radiogen.cohort.splits import Split, make_splits
+from radiogen.cohort.splits import Split
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.embedding_model import ImageRecipe
 from radiogen.config.evaluate import EvaluateSettings
@@ -32,6 +32,7 @@ from radiogen.pipeline.classify_images import (
     final_model,
     prediction_rows,
     recipe_notes,
+    study_splits,
     training_seed,
     trainings_of,
 )
@@ -82,6 +83,7 @@ def run_classify_stacked(
     jobs: int = 1,
     progress: bool = False,
     synthetic: bool = False,
+    splits: Path | None = None,
 ) -> ImagesOutcome:
     """Write what `run_classify` writes, with the networks' scores as branch `images`; also `images/` and `model/images/`.
 
@@ -100,6 +102,7 @@ def run_classify_stacked(
         jobs: cases and folds worked on at the same time; the result does not depend on it.
         progress: show progress bars.
         synthetic: the patients are made up; the reports say so.
+        splits: folds from a file instead of drawn ones, see `radiogen.fusion.frozen`.
 
     Returns:
         The metrics of the fused classifier, and the cases whose images could not be prepared; they have no score.
@@ -124,7 +127,18 @@ def run_classify_stacked(
         raise CohortError(
             f"No case can be prepared; the first: {failures[0].case}: {failures[0].cause}", hint=failures[0].fix
         )
-    study = _study(recipe, features, cohort, imaged, target, out, settings, cache_folder, jobs)
+    there = image_score_table(
+        imaged.index, np.linspace(0.4, 0.6, len(imaged))
+    )  # who has images; the numbers are not used
+    table = fusion_table({**features, IMAGES: there}, cohort, target)
+    drawn, _ = study_splits(table, settings, splits)
+    cases = [case for case in table.features.index if case in set(imaged.index)]
+    rows = table.features.index.get_indexer(pd.Index(cases))
+    trainings = trainings_of(
+        recipe, imaged.loc[cases], table.y[rows], table.cohort["patient"].to_numpy(dtype=object)[rows], out,
+        cache_folder=cache_folder, jobs=jobs,
+    )  # fmt: skip
+    study = _Study(table, drawn, trainings, settings.inner_folds)
     log.info("%s: %d trainings of the networks, inner folds and the model included.", recipe.name, study.n_trainings)
     scores, alone = _scores(study, settings, recipe.name)
     clinical = clinical_facts(features, study.trainings.cohort)
@@ -139,7 +153,7 @@ def run_classify_stacked(
     write_json(out / IMAGES / "metrics.json", by_images)
     metrics = run_classify(
         {**features, IMAGES: scores.pop("")}, cohort, target, out, settings, evaluate=evaluate, jobs=jobs, progress=progress,
-        feature_settings={**(feature_settings or {}), IMAGES: {"recipe": recipe.name}}, synthetic=synthetic, scores=scores,
+        feature_settings={**(feature_settings or {}), IMAGES: {"recipe": recipe.name}}, synthetic=synthetic, scores=scores, splits=splits,
         notes=[f"{IMAGE_SCORE}: log-odds by the networks of recipe {recipe.name}, of training cases out of inner folds.", *told],
     )  # fmt: skip
     final_model(
@@ -147,34 +161,6 @@ def run_classify_stacked(
         weights=describe_weights(recipe.settings.weights, recipe.settings.seed), synthetic=synthetic,
     )  # fmt: skip
     return ImagesOutcome(metrics, failures)
-
-
-def _study(
-    recipe: ImageRecipe,
-    features: Mapping[str, pd.DataFrame],
-    cohort: pd.DataFrame,
-    imaged: pd.DataFrame,
-    target: str,
-    out: Path,
-    settings: ClassifySettings,
-    cache_folder: Path | None,
-    jobs: int,
-) -> _Study:
-    there = image_score_table(
-        imaged.index, np.linspace(0.4, 0.6, len(imaged))
-    )  # which cases have images; the numbers are not used
-    table = fusion_table({**features, IMAGES: there}, cohort, target)
-    splits, _ = make_splits(
-        table.cohort, table.y, seed=settings.seed, n_splits=settings.folds, repeats=settings.repeats,
-        sites=settings.sites, min_site_cases=settings.min_site_cases, max_site_folds=settings.max_site_folds,
-    )  # fmt: skip
-    cases = [case for case in table.features.index if case in set(imaged.index)]
-    rows = table.features.index.get_indexer(pd.Index(cases))
-    trainings = trainings_of(
-        recipe, imaged.loc[cases], table.y[rows], table.cohort["patient"].to_numpy(dtype=object)[rows], out,
-        cache_folder=cache_folder, jobs=jobs,
-    )  # fmt: skip
-    return _Study(table, splits, trainings, settings.inner_folds)
 
 
 def _scores(study: _Study, settings: ClassifySettings, name: str) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:

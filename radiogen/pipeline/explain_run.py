@@ -50,7 +50,7 @@ def run_explain(
     out: Path,
     method: str = "integrated-gradients",
     *,
-    shuffled_labels: bool = False,
+    shuffled_on: pd.DataFrame | None = None,
     progress: bool = False,
 ) -> Explanations:
     """Write a map (NIfTI on the case's grid), a picture and the facts (JSON) for every case and network, and `explanations.csv`.
@@ -60,7 +60,8 @@ def run_explain(
         cohort: cases to explain.
         out: folder for the outputs.
         method: `integrated-gradients` or `grad-cam`.
-        shuffled_labels: train networks of the same settings on this cohort with shuffled labels, and compare their maps too.
+        shuffled_on: cohort rows with labels, such as the training cases: networks of the same settings are trained on them with shuffled labels, and
+            their maps compared too.
         progress: show a progress bar.
 
     Raises:
@@ -73,7 +74,8 @@ def run_explain(
     check_methods(classifier, method)
     failures = classifier.prepare(cohort)
     rows = cohort.drop(index=[failure.case for failure in failures])
-    shuffled = _shuffled(classifier, rows, str(bundle.card["target"])) if shuffled_labels else None
+    target = str(bundle.card["target"])
+    shuffled = None if shuffled_on is None else _shuffled(classifier, shuffled_on, target)
 
     def work(_: str, row: pd.DataFrame) -> dict[str, Explained]:
         return explain_case(classifier, row, Path(out), method, shuffled=shuffled)
@@ -86,7 +88,7 @@ def run_explain(
         raise CaseError(
             f"No case could be explained; the first: {failures[0].case}: {failures[0].cause}", hint=failures[0].fix
         )
-    patient = known_of(rows.index, rows, str(bundle.card["target"]))[0]
+    patient = known_of(rows.index, rows, target)[0]
     trained_on = dict(zip(rows.index.astype(str), in_training(bundle.card, patient), strict=True))
     table = pd.DataFrame(
         [_facts(case, name, item, trained_on[case]) for case, items in found.items() for name, item in items.items()]
@@ -184,7 +186,8 @@ def _facts(case: str, name: str, item: Explained, trained_on: bool) -> dict[str,
     return dict(facts)
 
 
-def _shuffled(classifier: ImageClassifier, rows: pd.DataFrame, target: str) -> ImageClassifier:
+def _shuffled(classifier: ImageClassifier, cohort: pd.DataFrame, target: str) -> ImageClassifier:
+    rows = cohort.drop(index=[failure.case for failure in classifier.prepare(cohort)])
     labels = target_labels(rows, target)
     known = rows[labels.notna()]
     if known.empty:

@@ -14,6 +14,7 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.errors import ConfigError
 from radiogen.fusion.bundle import load_model
 from radiogen.fusion.inner_scores import IMAGE_SCORE, IMAGES
+from radiogen.pipeline import classify
 from radiogen.pipeline.classify_images import with_changes
 from radiogen.pipeline.classify_stacked import run_classify_stacked
 from radiogen.pipeline.image_folds import Trainings, image_hashes
@@ -25,16 +26,18 @@ from tests.pipeline.test_classify_images import tiny_recipe
 QUICK = EvaluateSettings(bootstrap_resamples=100, permutations=99)
 FAST = ClassifySettings(classifiers=("elastic-net",), inner_folds=2, random_split=False)
 RECIPE = with_changes(tiny_recipe(), {"epochs": 8, "arguments": {"widths": [8]}, "validation_share": 0.0})
+N = 24
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    return planted_cohort(tmp_path_factory.mktemp("images"), 32)
+    return planted_cohort(tmp_path_factory.mktemp("images"), N)
 
 
-def test_scores_beside_tables(cohort: pd.DataFrame, tmp_path: Path) -> None:
+def test_scores_beside_tables(cohort: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classify, "write_classification_report", lambda path, *_, **__: path.write_text("page"))
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"size": rng.normal(size=32), "shape": rng.normal(size=32)}, cohort.index)
+    table = pd.DataFrame({"size": rng.normal(size=N), "shape": rng.normal(size=N)}, cohort.index)
     some = cohort.copy()
     some.loc["case005", ["t2f", "mask"]] = None  # has a table and no image
     done = run_classify_stacked(
@@ -42,9 +45,9 @@ def test_scores_beside_tables(cohort: pd.DataFrame, tmp_path: Path) -> None:
     )
     assert [failure.case for failure in done.failures] == ["case005"]
     assert done.metrics["branches"] == [IMAGES, "mine"]
-    assert done.metrics["n"] == 32
+    assert done.metrics["n"] == N
     alone = json.loads((tmp_path / "out" / IMAGES / "metrics.json").read_text())
-    assert alone["n"] == 31
+    assert alone["n"] == N - 1
     assert min(done.metrics["auc"], alone["auc"]) > 0.9
     importance = pd.read_csv(tmp_path / "out" / "importance.csv")
     assert importance["feature"].iloc[0] == IMAGE_SCORE
@@ -53,6 +56,7 @@ def test_scores_beside_tables(cohort: pd.DataFrame, tmp_path: Path) -> None:
     card = load_model(tmp_path / "out" / "model").card
     assert card["features"] == {IMAGES: 2, "mine": 2}
     new = planted_cohort(tmp_path / "new", 8, seed=9).rename(index=lambda case: f"new-{case}").rename_axis("case")
+    new["patient"] = "new-" + new["patient"]
     scores, failures = image_scores(tmp_path / "out" / "model" / IMAGES, new, cache_folder=tmp_path / "cache")
     assert failures == []
     features = {"mine": table.iloc[:8].set_axis(new.index), IMAGES: scores}
@@ -66,8 +70,8 @@ def test_scores_beside_tables(cohort: pd.DataFrame, tmp_path: Path) -> None:
 
 
 def test_inner_scores_come_from_networks_that_did_not_see_the_patient(cohort: pd.DataFrame) -> None:
-    patient = np.array([f"p{number // 2}" for number in range(32)], dtype=object)
-    y = np.repeat(np.arange(16) % 2, 2)
+    patient = np.array([f"p{number // 2}" for number in range(N)], dtype=object)
+    y = np.repeat(np.arange(N // 2) % 2, 2)
     asked: list[tuple[np.ndarray, np.ndarray]] = []
 
     class Watched(Trainings):
@@ -75,7 +79,7 @@ def test_inner_scores_come_from_networks_that_did_not_see_the_patient(cohort: pd
             asked.append((train, test))
             return test / 100.0, pd.DataFrame()
 
-    side = np.arange(31, 3, -1)
+    side = np.arange(N - 1, 3, -1)
     scores = Watched(RECIPE.settings, cohort, y, patient).score_inner("side", side, 3, 0)
     np.testing.assert_array_equal(scores, side / 100.0)  # each row its own
     assert len(asked) == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from radiogen.errors import CaseError
 from radiogen.preprocess.bias import correct_bias
 from radiogen.run.atomic import make_folder, writing
 from radiogen.run.executor import run_cases
-from radiogen.run.provenance import content_hash, hash_inputs
+from radiogen.run.provenance import content_hash, hash_inputs, package_versions
 from radiogen.run.quarantine import Failure
 from radiogen.types import Volume
 
@@ -122,7 +121,7 @@ def _prepare_row(
             "sequences": list(sequences),
             "spec": asdict(spec),
             "correct": list(correct),
-            "versions": {name: version(name) for name in ("numpy", "scipy")},
+            "versions": {name: package_versions()[name] for name in ("numpy", "scipy")},
         }
     )
     path = folder / f"{key}.npy"
