@@ -29,14 +29,13 @@ from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.pipeline.classify import clinical_facts, run_classify
 from radiogen.pipeline.classify_images import (
     ImagesOutcome,
-    final_model,
     prediction_rows,
     recipe_notes,
     study_splits,
     training_seed,
-    trainings_of,
 )
 from radiogen.pipeline.image_folds import Trainings, n_inner_folds
+from radiogen.pipeline.image_model import final_model, trainings_of
 from radiogen.run.atomic import write_csv, write_json
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from radiogen.errors import CaseError, CohortError
 from radiogen.fusion.bundle import in_training
 from radiogen.fusion.image_bundle import ImageBundle, load_image_model
 from radiogen.fusion.join import fusion_table, target_labels
-from radiogen.pipeline.classify_images import final_model, trainings_of
 from radiogen.pipeline.explain import Explained, check_methods, explain_case, with_shuffled_labels
+from radiogen.pipeline.image_model import final_model, trainings_of
 from radiogen.pipeline.predict import known_of
 from radiogen.run.atomic import write_csv
 from radiogen.run.executor import run_cases
