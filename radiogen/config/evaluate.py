@@ -42,8 +42,15 @@ class EvaluateSettings(StageSettings):
     """A model that is not above chance is `no-better-than-chance` where its interval ends below this (a useful AUC is excluded), and
     `undetermined` otherwise: a small study that shows nothing does not prove that nothing is there."""
 
+    within_share: float = Field(default=0.8, gt=0.0, le=1.0)
+    """The verdict compares cases inside test splits only where at least this share of the cases is in a split that holds both classes, and each
+    class has `min_per_class` of them."""
+
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Probability at and above which a case is called positive, for sensitivity and specificity."""
+    """Probability at and above which a case is called positive, where the table does not name a threshold chosen in the fold."""
+
+    risk_categories: tuple[float, ...] = ()
+    """Limits of the risk categories of the reclassification table; by default one, the threshold."""
 
     calibration_bins: int = Field(default=10, ge=2)
     """Equal-count bins of the expected calibration error."""
@@ -61,7 +68,7 @@ class EvaluateSettings(StageSettings):
     """See `site_max_levels`."""
 
     strata: tuple[str, ...] = ()
-    """Columns to look inside of, besides grade, IDH and site."""
+    """Columns to look inside of, besides grade, IDH, site, age (cut at its median) and sex."""
 
     stratum_max_values: int = Field(default=6, ge=2)
     """A numeric stratum column with more values than this is cut at its median."""

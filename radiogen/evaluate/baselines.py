@@ -11,7 +11,6 @@ How a baseline is scored decides how hard it is to beat, so the rules are few an
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +34,21 @@ Folds = list[tuple[int, Integer[np.ndarray, " _"]]]
 _MANY_CASES = 5000
 """From this many cases on, drawing the folds once is enough: repeats would change the AUC by less than its third digit."""
 
+ORDER = [
+    "age",
+    "sex",
+    "age+sex",
+    "volume",
+    "grade",
+    "idh",
+    "location",
+    "scanner",
+    "site",
+    "all clinical",
+    "all together",
+]
+"""Every baseline, in the order of the tables."""
+
 _VARIABLES = {"age": "age", "sex": "sex_male", "volume": "wt_ml", "grade": "grade", "idh": "idh"}
 """Baseline name -> clinical column, for baselines of one variable."""
 
@@ -47,15 +61,24 @@ class Baseline:
         name: such as `age+sex`.
         scores: one per row, NaN where the baseline is not known.
         how: how it was scored, one clause.
+        probability: the scores are probabilities.
+        by_repeat: scores of every repeat of the table's folds (NaN: not tested in it), where they differ from `scores`.
     """
 
     name: str
     scores: Scores
     how: str
+    probability: bool = False
+    by_repeat: Float[np.ndarray, "r n"] | None = None
 
 
 def trivial_baselines(
-    cases: pd.DataFrame, clinical: pd.DataFrame, target: str, folds: Folds, settings: EvaluateSettings
+    cases: pd.DataFrame,
+    clinical: pd.DataFrame,
+    target: str,
+    folds: Folds,
+    settings: EvaluateSettings,
+    categories: pd.DataFrame | None = None,
 ) -> list[Baseline]:
     """Return every baseline that the known facts allow, scored.
 
@@ -65,9 +88,11 @@ def trivial_baselines(
         target: what is predicted; it is never a baseline of itself.
         folds: folds of the predictions table (`table_folds`); empty: they are drawn.
         settings: folds and site rules.
+        categories: same rows, columns of `evaluate.clinical.CATEGORIES`, or None.
 
     Returns:
-        Baselines in a fixed order: age, sex, age+sex, volume, grade, IDH, site, all clinical. Those that are known for one class only are left out.
+        Baselines in a fixed order: age, sex, age+sex, volume, grade, IDH, location, scanner, site, all clinical (age to location), all together
+        (with scanner and site). Those that are known for one class only are left out.
     """
     y = cases["y_true"].to_numpy(dtype=np.int64)
     allowed = _allowed(target)
@@ -79,18 +104,45 @@ def trivial_baselines(
     drawn = folds or drawn_folds(cases, settings)
     origin = "folds of the predictions table" if folds else f"{settings.crossfit_folds}-fold, grouped by patient"
     how = f"logistic regression, out of fold ({origin})"
-    pairs = {"age+sex": ["age", "sex_male"], "all clinical": [_VARIABLES[name] for name in allowed]}
-    for name, wanted in pairs.items():
-        columns = [column for column in wanted if column in clinical.columns]
-        if len(columns) < 2 or (name == "all clinical" and columns == ["age", "sex_male"]):
-            continue
-        found.append(
-            Baseline(name, crossfit(y, clinical[columns].to_numpy(dtype=float), drawn), f"{how}; {', '.join(columns)}")
-        )
-    site = _site(cases, y, drawn, how, settings)
-    order = ["age", "sex", "age+sex", "volume", "grade", "idh", "site", "all clinical"]
+    kinds = pd.DataFrame(index=cases.index) if categories is None else categories
+    facts = [clinical[[column]] for name in allowed if (column := _VARIABLES[name]) in clinical.columns]
+    places = [indicators(kinds[[name]]) for name in ("lobe", "side") if name in kinds]
+    machines = [indicators(kinds[[name]]) for name in ("scanner", "field_strength") if name in kinds]
+    sites = [_site_indicators(cases)] if len(known_sites(cases)) >= 2 else []
+    both = [part for part in facts if part.columns[0] in ("age", "sex_male")]
+    fitted = {
+        "age+sex": both if len(both) == 2 else [],
+        "location": places,
+        "scanner": machines,
+        "all clinical": [*facts, *places] if len([*facts, *places]) > max(1, len(both)) else [],
+        "all together": [*facts, *places, *machines, *sites] if facts + places and machines + sites else [],
+    }
+    found += [_fitted(name, y, parts, drawn, how, repeats=bool(folds)) for name, parts in fitted.items() if parts]
+    site = _site(cases, y, drawn, how, settings, repeats=bool(folds))
     usable = [baseline for baseline in [*found, *([site] if site else [])] if _scorable(y, baseline.scores)]
-    return sorted(usable, key=lambda baseline: order.index(baseline.name))
+    return sorted(usable, key=lambda baseline: ORDER.index(baseline.name))
+
+
+def indicators(categories: pd.DataFrame) -> pd.DataFrame:
+    """Return one 0/1 column per value of every column, NaN where the value is unknown.
+
+    Example:
+        >>> indicators(pd.DataFrame({"side": ["left", "right", None]})).to_numpy().tolist()
+        [[1.0, 0.0], [0.0, 1.0], [nan, nan]]
+    """
+    found: dict[str, pd.Series] = {}
+    for name in categories.columns:
+        values = categories[name]
+        for value in sorted(values.dropna().unique()):
+            found[f"{name}={value}"] = (values == value).astype(float).where(values.notna())
+    return pd.DataFrame(found, index=categories.index)
+
+
+def _fitted(name: str, y: Labels01, parts: list[pd.DataFrame], folds: Folds, how: str, *, repeats: bool) -> Baseline:
+    table = pd.concat(parts, axis=1)
+    words = ", ".join(dict.fromkeys(str(column).split("=")[0] for column in table.columns))
+    by_repeat = crossfit_by_repeat(y, table.to_numpy(dtype=np.float64), folds)
+    return Baseline(name, _mean_over_repeats(by_repeat), f"{how}; {words}", True, by_repeat if repeats else None)
 
 
 def race(
@@ -179,21 +231,38 @@ def crossfit(y: Labels01, variables: Float[np.ndarray, "n v"], folds: Folds) -> 
     Returns:
         Probability per row; NaN for rows with no known variable and for rows that no fold tests.
     """
-    total, times = np.zeros(len(y)), np.zeros(len(y))
-    for _, test in folds:
+    return _mean_over_repeats(crossfit_by_repeat(y, variables, folds))
+
+
+def crossfit_by_repeat(y: Labels01, variables: Float[np.ndarray, "n v"], folds: Folds) -> Float[np.ndarray, "r n"]:
+    """Return the probabilities of `crossfit` of every repeat, one line per repeat in ascending order.
+
+    Args:
+        y: 0/1 outcome per row.
+        variables: one column per variable, NaN for unknown.
+        folds: repeat and test rows.
+    """
+    repeats = sorted({repeat for repeat, _ in folds})
+    scores = np.full((max(len(repeats), 1), len(y)), np.nan)
+    for repeat, test in folds:
         train = np.setdiff1d(np.arange(len(y)), test)
         if len(np.unique(y[train])) < 2:
             continue  # a training side of one class teaches nothing; such rows count as unknown
         model = make_pipeline(
             SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
             StandardScaler(),
-            LogisticRegression(max_iter=1000),
+            LogisticRegression(solver="newton-cholesky", max_iter=1000),
         ).fit(variables[train], y[train])
-        total[test] += model.predict_proba(variables[test])[:, 1]
-        times[test] += 1
-    scores = np.divide(total, times, out=np.full(len(y), np.nan), where=times > 0)
-    scores[np.isnan(variables).all(axis=1)] = np.nan
+        scores[repeats.index(repeat), test] = model.predict_proba(variables[test])[:, 1]
+    scores[:, np.isnan(variables).all(axis=1)] = np.nan
     return scores
+
+
+def _mean_over_repeats(by_repeat: Float[np.ndarray, "r n"]) -> Scores:
+    known = ~np.isnan(by_repeat)
+    times = known.sum(axis=0)
+    total = np.where(known, by_repeat, 0.0).sum(axis=0)
+    return np.divide(total, times, out=np.full(by_repeat.shape[1], np.nan), where=times > 0)
 
 
 def table_folds(predictions: pd.DataFrame, cases: pd.DataFrame) -> Folds:
@@ -249,7 +318,9 @@ def _direct(name: str, y: Labels01, values: Scores) -> Baseline:
     return Baseline(name, direction * values, f"its own rank; only the direction is fitted ({meaning})")
 
 
-def _site(cases: pd.DataFrame, y: Labels01, folds: Folds, how: str, settings: EvaluateSettings) -> Baseline | None:
+def _site(
+    cases: pd.DataFrame, y: Labels01, folds: Folds, how: str, settings: EvaluateSettings, *, repeats: bool
+) -> Baseline | None:
     sites = known_sites(cases)
     if len(sites) < 2:
         return None
@@ -261,9 +332,15 @@ def _site(cases: pd.DataFrame, y: Labels01, folds: Folds, how: str, settings: Ev
             "site",
             site.map(shares).to_numpy(dtype=float),
             "each site's share of positives on these very rows (an upper bound for what knowing the site gives)",
+            True,
         )
-    indicators = np.array([[math.nan if pd.isna(value) else float(value == name) for name in sites] for value in site])
-    return Baseline("site", crossfit(y, indicators, folds), f"{how}; one indicator per site")
+    by_repeat = crossfit_by_repeat(y, _site_indicators(cases).to_numpy(dtype=np.float64), folds)
+    how = f"{how}; one indicator per site"
+    return Baseline("site", _mean_over_repeats(by_repeat), how, True, by_repeat if repeats else None)
+
+
+def _site_indicators(cases: pd.DataFrame) -> pd.DataFrame:
+    return indicators(cases[["site"]].where(cases[["site"]] != UNKNOWN_SITE, None))
 
 
 def _scorable(y: Labels01, scores: Scores) -> bool:

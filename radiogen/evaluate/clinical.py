@@ -16,6 +16,7 @@ from radiogen.evaluate.columns import (
     find_column,
     grades,
     is_prediction,
+    is_unknown,
     numbers,
     simple,
     wide_columns,
@@ -47,6 +48,14 @@ _NAMES = {
         "neoplasmhistologicgrade",
     ),
 }
+CATEGORIES = {
+    "scanner": ("scanner", "scannermodel", "scannername", "manufacturermodelname", "manufacturer", "vendor", "scannermanufacturer"),
+    "field_strength": ("fieldstrength", "magneticfieldstrength", "fieldstrengtht", "tesla"),
+    "lobe": ("tumourlobe", "tumorlobe", "lobe", "tumourlocation", "tumorlocation", "location"),
+    "side": ("tumourside", "tumorside", "laterality", "tumourlaterality", "tumorlaterality", "hemisphere", "side"),
+}  # fmt: skip
+"""Facts without an order, and the columns that hold them."""
+
 _BINARY = {"idh": "idh", "mgmt": "mgmt", "codeletion_1p19q": "codeletion"}
 
 
@@ -81,6 +90,29 @@ def clinical_table(cases: pd.DataFrame, clinical: pd.DataFrame | None, target: s
     own = {TARGET_COLUMNS.get(target, target)}
     kept = [name for name in CLINICAL if name in found.columns and name not in own and found[name].nunique() > 1]
     return found[kept], notes
+
+
+def category_table(cases: pd.DataFrame, clinical: pd.DataFrame | None) -> pd.DataFrame:
+    """Return scanner, field strength and the tumour's lobe and side as text, where a table has them with two or more values.
+
+    Args:
+        cases: one row per case (index `case`).
+        clinical: further table, or None; its values win.
+
+    Returns:
+        Rows of `cases`, columns of `CATEGORIES`; None for unknown.
+    """
+    found = pd.DataFrame(index=cases.index)
+    for table in [cases] if clinical is None else [join_on_id(cases, clinical)[0], cases]:
+        spelled: dict[str, str] = {}
+        for column in table.columns:
+            spelled.setdefault(simple(column), column)
+        for name, aliases in CATEGORIES.items():
+            match = next((spelled[alias] for alias in aliases if alias in spelled), None)
+            if match is not None and name not in found:
+                text = as_text(table[match])
+                found[name] = text.where(~text.map(is_unknown).astype(bool), None)
+    return found[[name for name in CATEGORIES if name in found and found[name].nunique() > 1]]
 
 
 def tidy_clinical(table: pd.DataFrame) -> pd.DataFrame:

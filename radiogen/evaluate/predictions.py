@@ -22,6 +22,9 @@ from radiogen.evaluate.layout import PredictionColumns, find_roles, one_value, u
 
 COLUMNS = ["case", "patient", "site", "target", "y_true", "y_prob", "split", "repeat", "model"]
 
+EXTRAS = ("threshold", "prediction_set", "out_of_distribution")
+"""Optional columns that radiogen's own tables have: the fold's threshold, its conformal set, and whether the case is unlike the training cases."""
+
 _LARGEST_LOGIT = 30.0
 """Beyond this the logistic function runs out of digits, so scores are ranked instead."""
 
@@ -175,9 +178,14 @@ def _tidy(table: pd.DataFrame, roles: dict[str, str], notes: list[str]) -> tuple
     )[keep].astype({"y_true": np.int64})
     # A label that is kept under its own name as well could end up as a baseline for itself.
     used = {roles["y_true"], roles["y_prob"], *COLUMNS}
-    others = [column for column in table.columns if column not in used and not is_prediction(column)]
+    others = [
+        column for column in table.columns if column not in used and (column in EXTRAS or not is_prediction(column))
+    ]
     tidy = pd.concat([tidy, table.loc[keep, others]], axis=1)
     tidy.attrs["ranked"] = ranked
+    if not probability.equals(raw[keep]):  # a threshold belongs to the scale that it was chosen on
+        tidy = tidy.drop(columns="threshold", errors="ignore")
+        tidy.attrs["ranked"] = ranked
     return tidy, []
 
 

@@ -28,7 +28,8 @@ def strata_columns(
         settings: extra strata, and how numbers are cut.
 
     Returns:
-        Columns `grade`, `idh`, `site` where known and where they have two or more values, then the extra ones; None for unknown.
+        Columns `grade`, `idh`, `site`, `age` (cut at its median) and `sex` where known and where they have two or more values, then the extra ones;
+        None for unknown.
 
     Raises:
         CohortError: an extra column does not exist.
@@ -39,6 +40,10 @@ def strata_columns(
     if "idh" in facts and target != "idh":
         found["idh"] = facts["idh"].map({0.0: "wildtype", 1.0: "mutated"})
     found["site"] = cases["site"].where(cases["site"] != UNKNOWN_SITE, None)
+    if "age" in facts:
+        found["age"] = cut(facts["age"], settings.stratum_max_values)
+    if "sex_male" in facts:
+        found["sex"] = facts["sex_male"].map({0.0: "female", 1.0: "male"})
     columns = {name: values for name, values in found.items() if values.nunique() > 1}
     for name in settings.strata:
         values = facts[name] if name in facts else stratum_column(name, cases, clinical)

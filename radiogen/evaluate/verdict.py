@@ -1,11 +1,18 @@
 """The verdict: one rule, written down, the same for everybody's predictions.
 
+Which AUC: inside test splits (`within-split`) where the table names its folds or held-out sites and enough cases lie in splits with both classes,
+because scores of different models are not comparable (see `evaluate.within`); over all cases (`pooled`) otherwise, such as for an external test
+set. The same pairs count for the model and for every baseline.
+
 a. Fewer than `min_per_class` cases (10) of either class: `undetermined`.
-b. Not above chance (permutation p >= `alpha`, or the AUC's interval reaches down to 0.5): `no-better-than-chance` where the interval ends
-   below `useful_auc` (0.75), so that a useful AUC is excluded; `undetermined` where it does not, because the study is too small to say.
+b. Not above chance: permutation p >= `alpha`, or the AUC's interval reaches down to 0.5. `no-better-than-chance` where the interval ends below
+   `useful_auc` (0.75), so that a useful AUC is excluded; `undetermined` where it does not, because the study is too small to say. With
+   cross-validation the permuted AUCs are widened by sqrt(1 + k / (k - 1)), because outcomes that are tested in one fold trained the models of the
+   other folds. Where the whole pipeline was refitted on shuffled labels, that p counts instead.
 c. Above chance: `beats-baselines` only where the paired interval of model minus baseline lies above 0 for **every** trivial baseline;
    `no-better-than-baselines` otherwise; `undetermined` where there was nothing to race against. A baseline that is known for fewer than
-   `min_per_class` cases of either class is shown but does not count.
+   `min_per_class` cases of either class is shown but does not count; nor does one that is the same for all cases of a split, as the site is where
+   sites are held out.
 
 Asking for every baseline at once needs no correction for many tests: the chance of a false `beats-baselines` is at most that of the hardest
 single one.
@@ -32,6 +39,7 @@ SITE_HELD_OUT, GROUPED_KFOLD, EXTERNAL, UNKNOWN = "site-held-out", "grouped-kfol
 
 _LABELS = {"idh": "IDH", "mgmt": "MGMT", "codeletion": "1p/19q", "grade": "grade", "unnamed": ""}
 _BASELINES = {"idh": "IDH", "age+sex": "age and sex"}
+_NOT_ALONE = {"all clinical": "all clinical facts", "all together": "all facts with scanner and site"}
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,52 @@ def decide(
     return Verdict(NO_BETTER_THAN_BASELINES, "above chance, but not shown to be better than every trivial baseline")
 
 
+def judge(metrics: Mapping[str, Any], settings: EvaluateSettings | None = None) -> dict[str, Any]:
+    """Return `verdict`, `verdict_reason` and `verdict_text` for the metrics of an evaluation; call it again after a key that matters has changed.
+
+    Args:
+        metrics: of `evaluate.audit`; `permutation_refit_p` (whole pipeline refitted on shuffled labels) counts in the place of `permutation_p`
+            where it is there.
+        settings: the rule's numbers.
+    """
+    n_negative = metrics["n"] - metrics["n_positive"]
+    verdict = decide(
+        metrics["n_positive"],
+        n_negative,
+        judged_auc(metrics)[1],
+        _chance_p(metrics),
+        judged_baselines(metrics),
+        settings,
+    )
+    return {
+        "verdict": verdict.name,
+        "verdict_reason": verdict.reason,
+        "verdict_text": verdict_sentence(metrics, verdict, settings),
+    }
+
+
+def judged_auc(metrics: Mapping[str, Any]) -> tuple[float, Sequence[float]]:
+    """Return the AUC that the verdict uses and its interval."""
+    inside = metrics.get("within_split")
+    if metrics.get("verdict_auc") == "within-split" and inside:
+        return inside["auc"], inside["auc_ci"]
+    return metrics["auc"], metrics["auc_ci"]
+
+
+def judged_baselines(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the baselines with `auc`, `auc_ci`, `delta` and `delta_ci` over the pairs that the verdict uses."""
+    rows = [dict(row) for row in metrics["baselines"]]
+    if metrics.get("verdict_auc") != "within-split":
+        return rows
+    renamed = {"auc": "within_auc", "auc_ci": "within_auc_ci", "delta": "within_delta", "delta_ci": "within_delta_ci"}
+    return [row | {name: row[other] for name, other in renamed.items()} for row in rows]
+
+
+def _chance_p(metrics: Mapping[str, Any]) -> float:
+    refitted = metrics.get("permutation_refit_p")
+    return float(metrics["permutation_p"] if refitted is None else refitted)
+
+
 def verdict_sentence(metrics: Mapping[str, Any], verdict: Verdict, settings: EvaluateSettings | None = None) -> str:
     """Return the verdict as one plain sentence with its numbers.
 
@@ -99,13 +153,19 @@ def verdict_sentence(metrics: Mapping[str, Any], verdict: Verdict, settings: Eva
     rule = settings or EvaluateSettings()
     low, high = metrics["auc_ci"]
     label = _LABELS.get(metrics["target"], metrics["target"])
-    head = (
-        f"In {metrics['n']} cases ({metrics['n_positive']} positive) the {f'{label} ' if label else ''}model reaches AUC {metrics['auc']:.3f} "
-        f"({rule.confidence:.0%} CI {_ends(low, high)}, permutation p {_p(metrics['permutation_p'])}): {verdict.reason}"
-    )
+    chance = f"permutation p {_p(_chance_p(metrics))}"
+    head = f"In {metrics['n']} cases ({metrics['n_positive']} positive) the {f'{label} ' if label else ''}model reaches AUC {metrics['auc']:.3f}"
+    if metrics.get("verdict_auc") == "within-split":
+        area, (inner_low, inner_high) = judged_auc(metrics)
+        head += (
+            f" ({rule.confidence:.0%} CI {_ends(low, high)}), and {area:.3f} ({_ends(inner_low, inner_high)}, {chance}) between cases of the same "
+            f"test split, which the verdict uses: {verdict.reason}"
+        )
+    else:
+        head += f" ({rule.confidence:.0%} CI {_ends(low, high)}, {chance}): {verdict.reason}"
     parts = [
         head,
-        _hardest(metrics["baselines"]),
+        _hardest(judged_baselines(metrics)),
         _weakest_stratum(metrics),
         _held_out(metrics["split"], metrics["n_sites"]),
     ]
@@ -130,7 +190,7 @@ def _hardest(baselines: Sequence[Mapping[str, Any]]) -> str:
         return ""
     low, high = row["delta_ci"]
     name = _BASELINES.get(row["name"], row["name"])
-    words = name if name == "all clinical" else f"{name} alone"
+    words = _NOT_ALONE.get(name, f"{name} alone")
     lead = f"model minus baseline {row['delta']:+.3f}, {_ends(low, high, '+.3f')}, n={row['n']}"
     return f"the strongest baseline, {words}, reaches {row['auc']:.3f} ({lead})"
 

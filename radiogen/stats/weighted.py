@@ -148,7 +148,9 @@ def fit_logistic(
 
     Source: McCullagh & Nelder 1989, Generalized Linear Models, section 4.4.
     """
-    coefficients = np.zeros((len(weights), design.shape[1]))
+    size = design.shape[1]
+    products = (design[:, :, None] * design[:, None, :]).reshape(len(y), size * size)
+    coefficients = np.zeros((len(weights), size))
     known = np.zeros(len(y)) if offset is None else offset
     open_fits = np.arange(len(weights))
     for _ in range(_STEPS):
@@ -156,8 +158,8 @@ def fit_logistic(
         probability = 1 / (1 + np.exp(-logit))
         drawn = weights[open_fits]
         gradient = (drawn * (y - probability)) @ design - ridge * coefficients[open_fits]
-        curvature = np.einsum("bn,ni,nj->bij", drawn * probability * (1 - probability), design, design, optimize=True)
-        curvature += (ridge + 1e-9) * np.eye(design.shape[1])
+        spread = drawn * probability * (1 - probability)
+        curvature = (spread @ products).reshape(-1, size, size) + (ridge + 1e-9) * np.eye(size)
         step = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
         longest = np.abs(step).max(axis=1, initial=0.0)
         coefficients[open_fits] += step * np.minimum(1.0, 4.0 / np.maximum(longest, 1e-300))[:, None]

@@ -51,8 +51,8 @@ def test_somebodys_table(tmp_path: Path) -> None:
     assert metrics["target"] == "idh"
     assert metrics["verdict"] in result.output
     assert metrics["verdict_text"] in result.output
-    assert [row["name"] for row in metrics["baselines"]] == ["age", "sex", "age+sex", "site"]
-    assert [row["stratum"] for row in metrics["strata"]] == ["site"] * 2 + ["sex"] * 2 + ["age"] * 2
+    assert [row["name"] for row in metrics["baselines"]] == ["age", "sex", "age+sex", "site", "all together"]
+    assert [row["stratum"] for row in metrics["strata"]] == ["site"] * 2 + ["age"] * 2 + ["sex"] * 2
     scores = pd.read_csv(out / "scores.csv", index_col="case")
     assert len(scores) == 60
     assert "baseline:age+sex" in scores.columns

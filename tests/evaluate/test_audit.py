@@ -55,7 +55,9 @@ def test_every_promised_key_and_plain_numbers(tmp_path: Path) -> None:
     assert found["verdict"] == "beats-baselines"
     assert len(found["auc_by_repeat"]) == 3
     assert 0 < found["auc_sd_over_repeats"] < 0.02
-    assert [row["name"] for row in found["baselines"]] == ["age", "sex", "age+sex", "grade", "site", "all clinical"]
+    assert [row["name"] for row in found["baselines"]] == [
+        "age", "sex", "age+sex", "grade", "site", "all clinical", "all together",
+    ]  # fmt: skip
     assert set(found["baselines"][0]) >= {"name", "n", "auc", "auc_ci", "delta", "delta_ci", "delong_p", "how"}
     assert set(found["strata"][0]) >= {"stratum", "value", "n", "n_positive", "auc", "auc_ci"}
     write_json(tmp_path / "metrics.json", found)
@@ -94,7 +96,7 @@ def test_clinical_table_is_joined_and_noise_is_called_noise() -> None:
     clinical = pd.DataFrame({"ID": table["patient"].unique(), "Age": np.linspace(20, 80, 160)})
     found = evaluate_predictions(table, clinical, QUICK).metrics
     assert found["verdict"] == "no-better-than-chance"
-    assert [row["name"] for row in found["baselines"]] == ["age", "site"]
+    assert [row["name"] for row in found["baselines"]] == ["age", "site", "all together"]
 
 
 def test_nothing_to_race_against_is_said() -> None:

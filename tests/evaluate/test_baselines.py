@@ -48,6 +48,7 @@ def test_which_baselines_run_for_which_target() -> None:
         "grade",
         "site",
         "all clinical",
+        "all together",
     ]
     assert list(by_name(trivial_baselines(cases, facts, "mgmt", [], QUICK))) == [
         *always,
@@ -55,9 +56,15 @@ def test_which_baselines_run_for_which_target() -> None:
         "idh",
         "site",
         "all clinical",
+        "all together",
     ]
-    assert list(by_name(trivial_baselines(cases, facts, "grade", [], QUICK))) == [*always, "site", "all clinical"]
-    assert list(by_name(trivial_baselines(cases, facts[["age"]], "idh", [], QUICK))) == ["age", "site"]
+    assert list(by_name(trivial_baselines(cases, facts, "grade", [], QUICK))) == [
+        *always,
+        "site",
+        "all clinical",
+        "all together",
+    ]
+    assert list(by_name(trivial_baselines(cases, facts[["age"]], "idh", [], QUICK))) == ["age", "site", "all together"]
     assert trivial_baselines(cases.assign(site="unknown"), facts[[]], "idh", [], QUICK) == []
 
 

@@ -34,7 +34,10 @@ def test_grade_idh_and_site_unless_they_are_the_target() -> None:
     assert list(strata_columns(cases, facts, None, "mgmt", settings)) == ["grade", "idh", "site", "age"]
     assert list(strata_columns(cases, facts, None, "idh", settings)) == ["grade", "site", "age"]
     assert list(strata_columns(cases, facts, None, "grade", settings)) == ["idh", "site", "age"]
-    assert list(strata_columns(cases.assign(site="unknown"), facts, None, "grade", EvaluateSettings())) == ["idh"]
+    assert list(strata_columns(cases.assign(site="unknown"), facts, None, "grade", EvaluateSettings())) == [
+        "idh",
+        "age",
+    ]
     with pytest.raises(CohortError, match="No column 'scanner'"):
         strata_columns(cases, facts, None, "idh", EvaluateSettings(strata=("scanner",)))
 
