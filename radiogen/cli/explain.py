@@ -63,7 +63,8 @@ def explain(
 ) -> None:
     """Show where a classifier on images looks: maps on each case's grid, pictures, and checks whether the maps mean anything.
 
-    Writes OUT/<case>_<network>.nii.gz, .png and .json, and OUT/explanations.csv.
+    Writes OUT/<case>_<network>.nii.gz, .png and .json, and OUT/explanations.csv. Of a model that fuses images with tables its networks are
+    explained, not the fusion.
     """
     progress = start_logging(quiet, verbose)
     prepare_torch()

@@ -19,10 +19,12 @@ from radiogen.fusion.bundle import in_training
 from radiogen.fusion.image_bundle import ImageBundle, load_image_model
 from radiogen.fusion.join import fusion_table, target_labels
 from radiogen.pipeline.explain import Explained, check_methods, explain_case, with_shuffled_labels
+from radiogen.pipeline.image_folds import image_hashes
 from radiogen.pipeline.image_model import final_model, trainings_of
 from radiogen.pipeline.predict import known_of
 from radiogen.run.atomic import write_csv
 from radiogen.run.executor import run_cases
+from radiogen.run.provenance import Provenance, content_hash
 from radiogen.run.quarantine import Failure
 
 STAGE = "explain"
@@ -93,7 +95,12 @@ def run_explain(
     table = pd.DataFrame(
         [_facts(case, name, item, trained_on[case]) for case, items in found.items() for name, item in items.items()]
     )
-    write_csv(Path(out) / "explanations.csv", table, index=False)
+    path = Path(out) / "explanations.csv"
+    write_csv(path, table, index=False)
+    hashes = image_hashes(rows, classifier.settings)
+    inputs = {"model": content_hash(bundle.card), **{case: content_hash(hashes[case]) for case in found}}
+    chosen = {"method": method, "shuffled_on": None if shuffled_on is None else content_hash(list(shuffled_on.index))}
+    Provenance(STAGE, chosen, inputs).record([path], sanity=sanity_words(table))
     return Explanations(table, failures)
 
 

@@ -80,6 +80,7 @@ def test_maps_of_a_model(model: Path, folder: Path, tmp_path: Path) -> None:
     assert "2 map(s) of 2 case(s) by integrated-gradients" in output
     assert "rank correlation with the map after forgetting: head" in output
     assert "Research use only" in output
+    assert json.loads((tmp_path / "explanations.json").read_text())["sanity"][0] in output
     table = pd.read_csv(tmp_path / "explanations.csv")
     assert table["in_training"].all()
     assert table["network"].tolist() == ["t2f", "t2f"]
