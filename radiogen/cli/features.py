@@ -52,6 +52,15 @@ Template = Annotated[
     Path | None,
     typer.Option("--template", help="A file of `radiogen network template`; by default one is built and kept."),
 ]
+Pages = Annotated[
+    bool, typer.Option("--pages/--no-pages", help="A page and a map of what is disconnected beside every graph.")
+]
+Tracts = Annotated[
+    Path | None, typer.Option("--tracts", help="Atlas of named tracts in MNI152: NIfTI, one volume per tract.")
+]
+TractNames = Annotated[
+    Path | None, typer.Option("--tract-names", help="Text file with the tracts' names, one per line.")
+]
 CutBy = Annotated[str | None, typer.Option("--cut-by", help="Region that disconnects: wt, tc, et (wt).")]
 Network = Annotated[
     str | None,
@@ -198,6 +207,9 @@ def network(
     output: Output,
     template: Template = None,
     cut_by: CutBy = None,
+    tracts: Tracts = None,
+    tract_names: TractNames = None,
+    pages: Pages = True,
     config: Config = None,
     jobs: Jobs = 1,
     dask: Dask = None,
@@ -206,11 +218,30 @@ def network(
 ) -> None:
     """What the tumour disconnects in a template of the brain's network: regions, connections, and the network's measures without them.
 
-    Writes features/network.parquet and .csv, a graph and a table of connections per case into graphs/, and failed.csv where cases failed. The
-    network is the template's: no diffusion image is needed or looked at.
+    Writes features/network.parquet and .csv; per case into graphs/ a graph, a table of connections, a page and a map of the disconnected tracts;
+    and failed.csv where cases failed. The network is the template's: no diffusion image is needed or looked at.
     """
-    overrides = {"template": template, "cut_by": cut_by, "graphs": output / "graphs"}
-    _features("network", cohort, output, config, overrides, jobs, dask, quiet, verbose)
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.cohort.table import read_cohort
+    from radiogen.config.network import NetworkSettings
+    from radiogen.pipeline.features import run_features
+    from radiogen.pipeline.network_pages import STAGE, run_network_pages
+    from radiogen.run.quarantine import write_failures
+
+    graphs = output / "graphs"
+    settings = NetworkSettings.read(
+        config, template=template, cut_by=cut_by, tracts=tracts, tract_names=tract_names, graphs=graphs
+    )
+    work: dict[str, Any] = {"jobs": jobs, "dask": dask, "progress": progress}
+    table = read_cohort(cohort)
+    features, failures = run_features("network", table, output, settings, **work)
+    typer.echo(f"{len(features)} cases, {features.shape[1]} columns: {output / 'features' / 'network'}.csv")
+    if pages:
+        written, undrawn = run_network_pages(table, features, settings, **work)
+        write_failures(output / "failed.csv", undrawn, stages=[STAGE])
+        typer.echo(f"{len(written)} pages: {graphs}")
+        failures = [*failures, *undrawn]
+    fail_if_incomplete(len({failure.case for failure in failures}), output / "failed.csv")
 
 
 def embedding(
@@ -263,14 +294,12 @@ def _features(
     from radiogen.config.embedding import EmbeddingSettings
     from radiogen.config.features import ClinicalSettings, RadiomicsSettings
     from radiogen.config.location import LocationSettings
-    from radiogen.config.network import NetworkSettings
     from radiogen.pipeline.features import run_features
 
     kinds: dict[str, type[StageSettings]] = {
         "clinical": ClinicalSettings,
         "embedding": EmbeddingSettings,
         "location": LocationSettings,
-        "network": NetworkSettings,
         "radiomics": RadiomicsSettings,
     }
     settings = kinds[branch].read(config, **overrides)

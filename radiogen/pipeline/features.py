@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +15,7 @@ from radiogen.branches.radiomics import RadiomicsBranch, data_dictionary
 from radiogen.branches.radiomics.dictionary import discretisation_by_image_type
 from radiogen.branches.radiomics.plan import make_plan
 from radiogen.config.base import StageSettings
-from radiogen.resources import cache_folder
+from radiogen.resources import cache_folder, sha256_file
 from radiogen.run.atomic import write_csv, write_table
 from radiogen.run.provenance import Provenance, read_sidecar
 from radiogen.run.quarantine import Failure, write_failures
@@ -59,7 +61,8 @@ def run_features(
     provenance = Provenance(stage, worker.provenance_settings(), worker.provenance_inputs(cohort))
     failed_csv = Path(study) / "failed.csv"
     # A case that failed is tried again: its cause may have been the machine.
-    if provenance.is_current(outputs) and read_sidecar(outputs[0]).get("n_failed") == 0:
+    sidecar = read_sidecar(outputs[0])
+    if provenance.is_current(outputs) and sidecar.get("n_failed") == 0 and _files_stand(sidecar, worker, cohort):
         features = pd.read_parquet(outputs[0])
         if features.index.tolist() == [str(case) for case in cohort.index]:
             log.info("features %s: up to date", branch)
@@ -67,11 +70,13 @@ def run_features(
             return features, []
     extraction = worker.extract(cohort, dask=dask)
     write_table(outputs[0], extraction.features)
-    facts = {}
+    facts: dict[str, Any] = {}
     if isinstance(worker, RadiomicsBranch):
         plan = make_plan(worker.settings)
         write_csv(outputs[2], data_dictionary(extraction.features.columns.tolist(), plan), index=False)
         facts["discretisation"] = discretisation_by_image_type(plan)
+    if beside := _files_of_cases(worker, cohort):
+        facts["files_of_cases"] = {path.name: sha256_file(path) for path in beside}
     provenance.record(outputs, n_failed=len(extraction.failures), notes=_sorted_notes(extraction), **facts)
     write_failures(failed_csv, extraction.failures, stages=[stage])
     _log_outcome(branch, extraction, outputs[0])
@@ -82,6 +87,18 @@ def _outputs(branch: str, study: Path) -> list[Path]:
     folder = study / "features"
     outputs = [folder / f"{branch}.parquet", folder / f"{branch}.csv"]
     return [*outputs, folder / "radiomics_dictionary.csv"] if branch == "radiomics" else outputs
+
+
+def _files_of_cases(worker: FeatureBranch, cohort: pd.DataFrame) -> list[Path]:
+    return [path for case in cohort.index for path in worker.files_of_case(str(case)) if path.is_file()]
+
+
+def _files_stand(sidecar: Mapping[str, Any], worker: FeatureBranch, cohort: pd.DataFrame) -> bool:
+    """Return whether the files that were written beside the table are all there, as they were."""
+    recorded = sidecar.get("files_of_cases", {})
+    if not recorded and not any(worker.files_of_case(str(case)) for case in cohort.index):
+        return True
+    return {path.name: sha256_file(path) for path in _files_of_cases(worker, cohort)} == dict(recorded)
 
 
 def _sorted_notes(extraction: Extraction) -> dict[str, list[str]]:

@@ -50,7 +50,7 @@ def agreement_figure(
             Patch(color=colour, label=f"{word}: {count}")
             for colour, word, count in zip(colours, words, counts, strict=True)
         ]
-        left.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.08), fontsize=8, frameon=False)
+        left.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=8, frameon=False)
         left.set_title("connections between regions", color=INK, fontsize=10)
         left.set_xlabel("region", color=INK)
         left.set_ylabel("region", color=INK)

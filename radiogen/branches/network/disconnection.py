@@ -147,3 +147,20 @@ def groups_of_connections(
     same = side[first] == side[second]
     halves = {"left": same & (side[first] < 0), "right": same & (side[first] > 0), "between_halves": ~same}
     return {**halves, **{name: inside[first] | inside[second] for name, inside in lobes.items()}}
+
+
+def lost_density(template: NetworkTemplate, destroyed: Float32[np.ndarray, " e"]) -> Float32[np.ndarray, "i j k"]:
+    """Return how much disconnected weight passes through every voxel: over connections, weight times the share of it that is destroyed.
+
+    Args:
+        template: the connections and their voxels.
+        destroyed: share of each connection, 0 to 1.
+
+    Returns:
+        On the template's grid, 0 and above.
+
+    Source: a map of disconnected tracts, Foulon et al., GigaScience 2018;7:giy004 (there from a healthy group's streamlines).
+    """
+    lost = np.repeat(template.weights * destroyed, np.diff(template.roi_start))
+    total = np.bincount(template.roi_voxels, lost, minlength=template.nodes.size)
+    return total.reshape(template.nodes.shape).astype(np.float32)

@@ -11,6 +11,33 @@ from jaxtyping import Bool, Float32
 from radiogen.branches.network.base import NetworkTemplate
 from radiogen.preprocess.lobes import LOBES, lobe_of, side_of
 
+_LONG = {
+    "Sup": "superior", "Mid": "middle", "Inf": "inferior", "Ant": "anterior", "Post": "posterior", "Med": "medial", "Lat": "lateral",
+    "Tri": "triangular", "Oper": "opercular", "Orb": "orbital", "Supp": "supplementary", "OFCmed": "medial orbitofrontal",
+    "OFCant": "anterior orbitofrontal",
+    "OFCpost": "posterior orbitofrontal", "OFClat": "lateral orbitofrontal", "SupraMarginal": "supramarginal", "ParaHippocampal": "parahippocampal",
+}  # fmt: skip
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a region in words; the short forms are those of AAL, other names keep theirs.
+
+    Example:
+        >>> plain_name("Temporal_Pole_Mid_L"), plain_name("Rectus_R"), plain_name("region-007")
+        ('left temporal pole middle', 'right rectus', 'region-007')
+    """
+    side = {"L": "left ", "R": "right "}.get(name[-1:] if name[-2:-1] == "_" else "", "")
+    parts = (name[:-2] if side else name).split("_")
+    words = " ".join(_LONG.get(part, part.lower() if side else part) for part in parts)
+    return f"{side}{words}"
+
+
+def plain_connection(template: NetworkTemplate, edge: int) -> str:
+    """Return the two ends of a connection in words; the side once where both have the same."""
+    first, second = (plain_name(template.node_names[int(node)]) for node in template.edges[edge])
+    side = next((word for word in ("left ", "right ") if first.startswith(word) and second.startswith(word)), "")
+    return f"{first} \u2013 {second.removeprefix(side)}"
+
 
 def connection_name(template: NetworkTemplate, edge: int) -> str:
     """Return `first region - second region`."""
