@@ -194,11 +194,11 @@ def classify(
         permutations_refit=permute, permutation_method=permutation_method,
     )  # fmt: skip
     if recipe is not None:
-        if len(targets) > 1 or splits is not None:
-            raise InputError("--recipe takes one --target, and draws its own splits.")
+        if len(targets) > 1:
+            raise InputError("--recipe takes one --target.")
         if cohort is None:
             raise InputError("--recipe learns from images: give a cohort.csv.")
-        tables = {"features": features, "branches": _names(branches), "params": params}
+        tables = {"features": features, "branches": _names(branches), "params": params, "splits": splits}
         _from_images(
             cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device}, tables,
             jobs=jobs, progress=progress,
@@ -307,10 +307,13 @@ def _from_images(
         inputs = _beside(cohort, labels, output, tables, jobs=jobs, progress=progress)
         failed += inputs.failures
         outcome = run_classify_stacked(
-            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, jobs=jobs, progress=progress
+            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, splits=tables["splits"],
+            jobs=jobs, progress=progress,
         )  # fmt: skip
     else:
-        outcome = run_classify_images(chosen, table, target, output, settings, jobs=jobs, progress=progress)
+        outcome = run_classify_images(
+            chosen, table, target, output, settings, splits=tables["splits"], jobs=jobs, progress=progress
+        )
     write_failures(output / "failed.csv", outcome.failures, stages=["prepare-images"])
     typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
     typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
