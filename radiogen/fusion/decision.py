@@ -122,7 +122,8 @@ def choose_threshold(rule: str, probability: Scores, y: Labels01, *, wanted: flo
     if rule == "half" or len(np.unique(y)) < 2:
         return 0.5
     scores = np.unique(probability)
-    cuts = np.concatenate([[scores[0] / 2], (scores[:-1] + scores[1:]) / 2, [(scores[-1] + 1) / 2]])
+    above = (scores[-1] + 1) / 2 if scores[-1] < 1 else np.nextafter(scores[-1], np.inf)  # calls nobody positive
+    cuts = np.concatenate([[scores[0] / 2], (scores[:-1] + scores[1:]) / 2, [above]])
     positive, negative = np.sort(probability[y == 1]), np.sort(probability[y == 0])
     sensitivity = 1 - np.searchsorted(positive, cuts) / len(positive)
     specificity = np.searchsorted(negative, cuts) / len(negative)
