@@ -159,8 +159,8 @@ def classify(
         str | None,
         typer.Option(
             "--recipe",
-            help="Learn from the images themselves, as a recipe says; `radiogen recipes list --kind classification`. With --branches or --features: "
-            "beside tables, by out-of-fold scores of the networks.",
+            help="Learn from the images themselves, as a recipe says; `radiogen recipes list --kind classification`, or graph-classification for "
+            "brain networks. With --branches or --features: beside tables, by out-of-fold scores of the networks.",
         ),
     ] = None,
     weights: Annotated[
@@ -178,6 +178,7 @@ def classify(
 ) -> None:
     """Predict a marker: nested cross-validation, verdict against trivial baselines, final model, report."""
     progress = start_logging(quiet, verbose)
+    from radiogen.branches.network.recipe_table import is_graph_recipe
     from radiogen.config.classify import ClassifySettings
     from radiogen.config.evaluate import EvaluateSettings
     from radiogen.errors import InputError
@@ -198,6 +199,13 @@ def classify(
             raise InputError("--recipe takes one --target.")
         if cohort is None:
             raise InputError("--recipe learns from images: give a cohort.csv.")
+        if is_graph_recipe(recipe):
+            if features or branches or weights or splits:
+                raise InputError("A recipe of brain networks takes no --features, --branches, --weights or --splits.")
+            _from_graphs(
+                cohort, labels, target, output, settings, recipe, device, jobs=jobs, progress=progress
+            )  # fmt: skip
+            return
         tables = {"features": features, "branches": _names(branches), "params": params, "splits": splits}
         _from_images(
             cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device}, tables,
@@ -318,6 +326,39 @@ def _from_images(
     typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
     typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
     fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
+
+
+def _from_graphs(
+    cohort: Path,
+    labels: Path | None,
+    target: str,
+    output: Path,
+    settings: ClassifySettings,
+    recipe: str,
+    device: str | None,
+    *,
+    jobs: int,
+    progress: bool,
+) -> None:
+    """Train and test a recipe's graph network on the cohort's brain networks."""
+    from radiogen.branches.network.recipe_table import read_graph_recipe
+    from radiogen.cohort.join import join_labels
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.classify_graphs import graph_recipe_with, run_classify_graphs
+    from radiogen.pipeline.inputs import read_labels
+    from radiogen.run.quarantine import write_failures
+
+    table = read_cohort(cohort)
+    if labels is not None:
+        table, _ = join_labels(table, [read_labels(labels)])
+    chosen = graph_recipe_with(read_graph_recipe(recipe), {"seed": settings.seed, "device": device})
+    outcome = run_classify_graphs(chosen, table, target, output, settings, jobs=jobs, progress=progress)
+    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-graphs"])
+    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
+    typer.echo(
+        f"report: {output / 'report.html'}\nmodel:  {output / 'model'}\nconnections: {output / 'connections.csv'}"
+    )
+    fail_if_incomplete(len(outcome.failures), output / "failed.csv")
 
 
 def _beside(

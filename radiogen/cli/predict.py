@@ -59,8 +59,13 @@ def predict(
     from radiogen.fusion.bundle import load_model
     from radiogen.fusion.inner_scores import IMAGES
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels, settings_from_card
-    from radiogen.pipeline.predict import is_image_model, run_predict, warnings_about
+    from radiogen.pipeline.predict import is_graph_model, is_image_model, run_predict, warnings_about
 
+    if is_graph_model(model):
+        if features or cohort is None:
+            raise InputError("This model looks at brain networks: give a cohort.csv, and no --features.")
+        _from_graphs(model, cohort, labels, output, device or "cpu", jobs=jobs, progress=progress)
+        return
     if is_image_model(model):
         if features or cohort is None:
             raise InputError("This model looks at images: give a cohort.csv, and no --features.")
@@ -123,6 +128,29 @@ def _from_images(
         table, _ = join_labels(table, [read_labels(labels)])
     found = run_predict_images(model, table, output, device=device, jobs=jobs, progress=progress)
     write_failures(output / "failed.csv", found.failures, stages=["prepare-images"])
+    typer.echo(f"{len(found.predictions)} case(s): probability of {found.bundle.card['positive_means']}")
+    for line in warnings_about(found.predictions, found.bundle):
+        typer.echo(f"warning: {line}", err=True)
+    typer.echo(f"predictions: {output / 'predictions.csv'}\n{found.bundle.card['notice']}")
+    fail_if_incomplete(len(found.failures), output / "failed.csv")
+
+
+def _from_graphs(
+    model: Path, cohort: Path, labels: Path | None, output: Path, device: str, *, jobs: int, progress: bool
+) -> None:
+    """Apply a classifier on brain networks."""
+    from radiogen.cohort.join import join_labels
+    from radiogen.cohort.table import read_cohort
+    from radiogen.pipeline.inputs import read_labels
+    from radiogen.pipeline.predict import warnings_about
+    from radiogen.pipeline.predict_graphs import run_predict_graphs
+    from radiogen.run.quarantine import write_failures
+
+    table = read_cohort(cohort)
+    if labels is not None:
+        table, _ = join_labels(table, [read_labels(labels)])
+    found = run_predict_graphs(model, table, output, device=device, jobs=jobs, progress=progress)
+    write_failures(output / "failed.csv", found.failures, stages=["prepare-graphs"])
     typer.echo(f"{len(found.predictions)} case(s): probability of {found.bundle.card['positive_means']}")
     for line in warnings_about(found.predictions, found.bundle):
         typer.echo(f"warning: {line}", err=True)

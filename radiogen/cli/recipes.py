@@ -12,6 +12,7 @@ from radiogen.cli.common import reports_errors
 if TYPE_CHECKING:
     from radiogen.config.base import StageSettings
     from radiogen.config.embedding_model import ImageRecipe
+    from radiogen.config.network_recipes import GraphRecipe
     from radiogen.config.recipes import Recipe, Reported
 
 _REGIONS = ("wt", "tc", "et", "ncr", "ed", "rc")
@@ -32,10 +33,11 @@ def list_them(
 ) -> None:
     """List the recipes: name, and what it is."""
     from radiogen.branches.embedding.recipe_table import list_image_recipes
+    from radiogen.branches.network.recipe_table import list_graph_recipes
     from radiogen.errors import ConfigError
     from radiogen.segment.recipe_table import list_recipes
 
-    recipes: list[Recipe | ImageRecipe] = [*list_recipes(), *list_image_recipes()]
+    recipes: list[Recipe | ImageRecipe | GraphRecipe] = [*list_recipes(), *list_image_recipes(), *list_graph_recipes()]
     kinds = sorted({recipe.kind for recipe in recipes})
     if kind is not None and kind not in kinds:
         raise ConfigError(f"There are no recipes of the kind '{kind}'.", hint=f"Kinds: {', '.join(kinds)}.")
@@ -50,9 +52,12 @@ def show(
 ) -> None:
     """Show a recipe: its paper, what it reported, what differs here, and its settings."""
     from radiogen.branches.embedding.recipe_table import image_recipe_names, image_recipe_text, read_image_recipe
+    from radiogen.branches.network.recipe_table import graph_recipe_text, is_graph_recipe, read_graph_recipe
     from radiogen.segment.recipe_table import read_recipe, recipe_text
 
-    if name in image_recipe_names() or _kind_of(name) == "classification":
+    if is_graph_recipe(name):
+        text, lines = graph_recipe_text(name), _graph_lines(read_graph_recipe(name))
+    elif name in image_recipe_names() or _kind_of(name) == "classification":
         text, lines = image_recipe_text(name), _image_lines(read_image_recipe(name))
     else:
         text, lines = recipe_text(name), _lines(read_recipe(name))
@@ -67,13 +72,25 @@ def _kind_of(name: str) -> str:
 
 
 def _image_lines(recipe: ImageRecipe) -> list[str]:
-    paper = recipe.paper
     reported = [
         f"  {item.what}, {item.data}: AUC {item.auc:g}"
         + (f" ({item.interval[0]:g} to {item.interval[1]:g})" if item.interval else "")
         + (f". {item.note}" if item.note else ".")
         for item in recipe.reported
     ]
+    return _classifier_lines(recipe, reported)
+
+
+def _graph_lines(recipe: GraphRecipe) -> list[str]:
+    reported = [
+        f"  {item.what}, {item.data}: accuracy {item.accuracy:g}, sensitivity {item.sensitivity:g}, specificity {item.specificity:g}. {item.note}"
+        for item in recipe.reported
+    ]
+    return _classifier_lines(recipe, [line.rstrip() for line in reported])
+
+
+def _classifier_lines(recipe: ImageRecipe | GraphRecipe, reported: list[str]) -> list[str]:
+    paper = recipe.paper
     return [
         f"{recipe.name}: {recipe.title}",
         "",

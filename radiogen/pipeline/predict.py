@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 IMAGE_MODEL_FILE = "classifier.json"
 """What only the folder of a classifier on images has; said here, where nothing needs torch."""
 
+GRAPH_MODEL_FILE = "graph-classifier.json"
+"""What only the folder of a classifier on brain networks has."""
+
 
 @runtime_checkable
 class Bundle(Protocol):
@@ -179,6 +182,11 @@ def _joined(bundle: ModelBundle, features: Mapping[str, pd.DataFrame]) -> pd.Dat
             ]
             joined[name] = joined[others].notna().any(axis=1).astype(float)
     return joined
+
+
+def is_graph_model(folder: Path) -> bool:
+    """Return whether a model's folder holds a classifier on brain networks."""
+    return (Path(folder) / GRAPH_MODEL_FILE).is_file()
 
 
 def is_image_model(folder: Path) -> bool:

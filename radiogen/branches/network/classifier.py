@@ -26,6 +26,9 @@ _CASES_AT_ONCE = 64
 _SMALLEST_SPREAD = 1e-6
 Part = Literal["node_values", "edge_values"]
 
+PARTS: tuple[Part, Part] = ("node_values", "edge_values")
+"""What is encoded and scaled, each by itself."""
+
 
 class GraphClassifier(ClassifierMixin, BaseEstimator):
     """Auto-encoders (where wanted), scaling and the graph network, trained with early stopping on held-out patients of the training rows.
@@ -85,9 +88,8 @@ class GraphClassifier(ClassifierMixin, BaseEstimator):
     def _fit_encoders(self, X: GraphRows) -> dict[str, SparseAutoencoder]:
         if self.autoencoder is None:
             return {}
-        parts: tuple[Part, Part] = ("node_values", "edge_values")
         fitted: dict[str, SparseAutoencoder] = {}
-        for number, part in enumerate(parts):
+        for number, part in enumerate(PARTS):
             rows = X.drawn(part, self.autoencoder.most_rows, np.random.default_rng([self.seed, number]))
             fitted[part] = SparseAutoencoder(self.autoencoder, self.seed + number).fit(rows)
         return fitted

@@ -1,0 +1,293 @@
+"""From masks, images and labels to predictions, a verdict and named connections: graph networks, tested as all other classifiers are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from radiogen.branches.clinical import ClinicalBranch
+from radiogen.branches.network.base import NetworkTemplate
+from radiogen.branches.network.explain import importance_table, write_importance_map
+from radiogen.branches.network.prepared import PreparedGraphs, prepare_graphs
+from radiogen.cohort.splits import Split
+from radiogen.config.classify import ClassifySettings
+from radiogen.config.evaluate import EvaluateSettings
+from radiogen.config.features import ClinicalSettings
+from radiogen.config.network_recipes import GraphModelSettings, GraphRecipe
+from radiogen.errors import RadiogenError
+from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.fusion.graph_bundle import MODEL_FILES, graph_bundle, save_graph_model
+from radiogen.fusion.join import FusionTable, fusion_table
+from radiogen.pipeline.classify import clinical_facts, table_hash
+from radiogen.pipeline.classify_images import prediction_rows, study_splits, training_seed
+from radiogen.pipeline.graph_folds import FoldResult, GraphTrainings, settings_that_count, training_log
+from radiogen.pipeline.predict_graphs import file_hashes
+from radiogen.report.classification import write_classification_report
+from radiogen.run.atomic import write_csv, write_json
+from radiogen.run.executor import run_cases
+from radiogen.run.provenance import Provenance, content_hash
+from radiogen.run.quarantine import Failure
+
+log = logging.getLogger(__name__)
+
+STAGE = "classify-graphs"
+
+_TABLES = ("predictions.csv", "training.csv", "connections.csv", "metrics.json", "report.html")
+_MAPS = ("tracts_0.nii.gz", "tracts_1.nii.gz")
+
+
+@dataclass(frozen=True)
+class GraphsOutcome:
+    """What a classification by brain networks gave.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        failures: cases that could not be prepared; they are left out.
+    """
+
+    metrics: dict[str, Any]
+    failures: list[Failure]
+
+
+def graph_recipe_with(recipe: GraphRecipe, changes: Mapping[str, Any]) -> GraphRecipe:
+    """Return a recipe whose settings are changed; what is None stays.
+
+    Args:
+        recipe: a recipe.
+        changes: `seed` and `device`.
+
+    Raises:
+        ConfigError: a change is not accepted.
+    """
+    settings = recipe.settings.model_dump(exclude_unset=True)
+    if changes.get("seed") is not None:
+        settings["seed"] = changes["seed"]
+    if changes.get("device") is not None:
+        settings["network"] = {**settings.get("network", {}), "device": changes["device"]}
+    return recipe.model_copy(update={"settings": GraphModelSettings.parse(settings)})
+
+
+def run_classify_graphs(
+    recipe: GraphRecipe,
+    cohort: pd.DataFrame,
+    target: str,
+    out: Path,
+    settings: ClassifySettings,
+    *,
+    evaluate: EvaluateSettings | None = None,
+    cache_folder: Path | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+    synthetic: bool = False,
+) -> GraphsOutcome:
+    """Write `predictions.csv`, `training.csv`, `connections.csv`, `metrics.json`, `report.html`, `model/` and one map of tracts per class.
+
+    All of it is kept where it is still true, and every fold is kept in `folds/` when it is done, so that a killed study goes on with what is left.
+
+    Args:
+        recipe: graphs, network and training.
+        cohort: as `read_cohort` returns it: masks, images, labels, clinical facts.
+        target: `idh`, `mgmt`, `codeletion` or `grade`.
+        out: folder for the outputs.
+        settings: seed, sites, folds and repeats; the rest is for classifiers of tables.
+        evaluate: how the predictions are judged.
+        cache_folder: where prepared cases are kept; None: radiogen's cache.
+        jobs: cases prepared at the same time; the result does not depend on it.
+        progress: show progress bars.
+        synthetic: the patients are made up; the report says so.
+
+    Returns:
+        The metrics, and the cases that were left out.
+
+    Raises:
+        InputError: no case with a known label, one class only, or fewer cases than folds.
+        CohortError: no case can be prepared.
+        RadiogenError: a fold failed.
+    """
+    out, evaluate = Path(out), evaluate or EvaluateSettings(seed=settings.seed)
+    found = prepare_graphs(cohort, recipe.settings, cache_folder, jobs=jobs, progress=progress)
+    features = {"graphs": found.facts, "clinical": _clinical(cohort.loc[found.facts.index], jobs)}
+    table = fusion_table(features, cohort.loc[found.facts.index], target)
+    prepared = _ordered(found, table)
+    rows = cohort.loc[table.features.index]
+    clinical = clinical_facts(features, rows)
+    hashes = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
+    patient = table.cohort["patient"].to_numpy(dtype=object)
+    trainings = GraphTrainings(recipe.settings, prepared, table.y, patient, hashes, out / "folds")
+    provenance = _provenance(recipe, trainings, table, clinical, settings, evaluate, synthetic=synthetic)
+    outputs = [out / name for name in (*_TABLES, *_MAPS)] + [out / "model" / name for name in MODEL_FILES]
+    if provenance.is_current(outputs):
+        log.info("classify %s by %s: unchanged, kept", target, recipe.name)
+        return GraphsOutcome(_read(out), found.failures)
+    splits, scheme, results = cross_validate_graphs(trainings, table, settings, progress=progress)
+    predictions = _table(
+        [prediction_rows(table, split, result.probability, recipe.name) for split, result in _pairs(splits, results)]
+    )
+    evaluation = evaluate_predictions(predictions, clinical, evaluate)
+    metrics = {
+        **evaluation.metrics,
+        "split": scheme,
+        "recipe": recipe.name,
+        "branches": ["graphs"],
+        "template": {"name": found.template.name, "nodes": found.template.n_nodes, "connections": found.template.n_edges},
+        "synthetic": synthetic,
+        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, found.failures)],
+    }  # fmt: skip
+    write_csv(out / _TABLES[0], predictions, index=False)
+    logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in _pairs(splits, results)]  # fmt: skip
+    write_csv(out / _TABLES[1], pd.concat(logs, ignore_index=True), index=False)
+    write_connections(out, found.template, held_out_importance(trainings, splits, results), recipe.settings)
+    write_json(out / _TABLES[3], metrics)
+    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
+    write_classification_report(out / _TABLES[4], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
+    everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
+    bundle = graph_bundle(
+        everything, recipe.settings, prepared, table, metrics,
+        name=recipe.name, salt=provenance.fingerprint, synthetic=synthetic,
+    )  # fmt: skip
+    save_graph_model(out / "model", bundle, prepared)
+    provenance.record(outputs)
+    return GraphsOutcome(_read(out), found.failures)
+
+
+def cross_validate_graphs(
+    trainings: GraphTrainings, table: FusionTable, settings: ClassifySettings, *, progress: bool = False
+) -> tuple[list[Split], str, list[FoldResult]]:
+    """Train on every training side and look at its test side.
+
+    Args:
+        trainings: of the study.
+        table: labels, patients and sites.
+        settings: splits.
+        progress: show a progress bar over the folds.
+
+    Returns:
+        The splits; `site-held-out` or `grouped-kfold`; one result per split.
+
+    Raises:
+        InputError: one class only, or fewer cases than folds.
+        RadiogenError: a fold failed.
+    """
+    splits, scheme = study_splits(table, settings, None)
+
+    def fold(_: str, numbered: tuple[int, Split]) -> FoldResult:
+        number, split = numbered
+        return trainings.score(f"fold{number:02d}", split.train, split.test, training_seed(settings, split.repeat))
+
+    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(splits)}
+    # One fold after another: a network takes all cores by itself.
+    results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
+    if failures:
+        raise RadiogenError(
+            f"Fold '{failures[0].case}' of target {table.target} failed: {failures[0].cause}", hint=failures[0].fix
+        )
+    return splits, scheme, list(results.values())
+
+
+def held_out_importance(
+    trainings: GraphTrainings, splits: list[Split], results: list[FoldResult]
+) -> dict[int, Float[np.ndarray, " e"]]:
+    """Return the importance of every connection per class, 0 to 1, over cases that the explained network did not see.
+
+    Attributions are averaged over the cases of a class in all folds, then their size is divided by the largest; masks are averaged.
+
+    Args:
+        trainings: of the study.
+        splits: its splits.
+        results: one per split.
+    """
+    labels = np.concatenate([trainings.y[split.test][result.explained] for split, result in _pairs(splits, results)])
+    values = np.concatenate([result.attribution for result in results])
+    found = {}
+    for label in (0, 1):
+        mean = np.abs(values[labels == label].mean(axis=0))
+        of_masks = trainings.settings.explanation.method == "gnnexplainer"
+        found[label] = mean if of_masks or mean.max() == 0 else mean / mean.max()
+    return found
+
+
+def write_connections(
+    out: Path,
+    template: NetworkTemplate,
+    importance: Mapping[int, Float[np.ndarray, " e"]],
+    settings: GraphModelSettings,
+) -> None:
+    """Write `connections.csv` (every connection of some importance, by name and class) and `tracts_<class>.nii.gz` (those that are kept, summed).
+
+    Args:
+        out: folder.
+        template: of the graphs.
+        importance: class -> importance of every connection.
+        settings: how much is kept.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    tables = [importance_table(template, values).assign(label=label) for label, values in importance.items()]
+    write_csv(out / _TABLES[2], pd.concat(tables, ignore_index=True), index=False)
+    for name, values in zip(_MAPS, importance.values(), strict=True):
+        write_importance_map(out / name, template, values, settings.explanation.keep)
+
+
+def _clinical(cohort: pd.DataFrame, jobs: int) -> pd.DataFrame:
+    return ClinicalBranch(ClinicalSettings(), jobs=jobs, on_failure="skip").extract(cohort).features
+
+
+def _ordered(found: PreparedGraphs, table: FusionTable) -> PreparedGraphs:
+    """Return the cases with a known label, in the order of the table."""
+    place = found.facts.index.get_indexer(table.features.index)
+    return replace(found, rows=found.rows[place], facts=found.facts.iloc[place])
+
+
+def _provenance(
+    recipe: GraphRecipe,
+    trainings: GraphTrainings,
+    table: FusionTable,
+    clinical: pd.DataFrame,
+    settings: ClassifySettings,
+    evaluate: EvaluateSettings,
+    *,
+    synthetic: bool,
+) -> Provenance:
+    chosen = {
+        "target": table.target,
+        "recipe": {**recipe.model_dump(mode="json", exclude={"settings"}), "settings": settings_that_count(recipe.settings)},
+        "template": trainings.prepared.digest,
+        "evaluate": evaluate.model_dump(mode="json"),
+        "synthetic": synthetic,
+        "splits": {name: getattr(settings, name) for name in ("seed", "sites", "folds", "repeats", "min_site_cases", "max_site_folds")},
+    }  # fmt: skip
+    sites = table_hash(table.cohort[["patient", "site"]])
+    return Provenance("classify", chosen, {"clinical": table_hash(clinical), "sites": sites, **trainings.hashes})
+
+
+def _notes(recipe: GraphRecipe, failures: list[Failure]) -> list[str]:
+    left_out = (
+        [f"{len(failures)} case(s) left out because they have no graph; failed.csv says why."] if failures else []
+    )
+    reported = [
+        f"The paper reports for {item.what} ({item.data}) an accuracy of {item.accuracy:g}, sensitivity {item.sensitivity:g}, specificity "
+        f"{item.specificity:g} on its own patients{'. ' + item.note if item.note else '; not measured here.'}"
+        for item in recipe.reported
+    ]
+    return [*left_out, *reported]
+
+
+def _pairs(splits: list[Split], results: list[FoldResult]) -> list[tuple[Split, FoldResult]]:
+    return list(zip(splits, results, strict=True))
+
+
+def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True).sort_values(["repeat", "case"], kind="stable", ignore_index=True)
+
+
+def _read(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / "metrics.json").read_text(encoding="utf-8")))

@@ -1,0 +1,74 @@
+"""A saved classifier on brain networks applied to new cases: probabilities, and everything that speaks against trusting them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from radiogen.branches.network.prepared import prepare_graphs
+from radiogen.cohort.table import present_sequences
+from radiogen.fusion.graph_bundle import GraphBundle, apply_graph_model, load_graph_model
+from radiogen.pipeline.predict import known_of, write_predictions
+from radiogen.run.provenance import content_hash, hash_inputs
+from radiogen.run.quarantine import Failure
+
+
+@dataclass(frozen=True)
+class PredictedGraphs:
+    """What a classifier on brain networks said.
+
+    Args:
+        predictions: as `run_predict` returns them.
+        failures: cases that could not be prepared; they are left out.
+        bundle: the model.
+    """
+
+    predictions: pd.DataFrame
+    failures: list[Failure]
+    bundle: GraphBundle
+
+
+def run_predict_graphs(
+    model: Path,
+    cohort: pd.DataFrame,
+    out: Path,
+    *,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+) -> PredictedGraphs:
+    """Apply a classifier on brain networks and write `predictions.csv`.
+
+    Args:
+        model: folder that `radiogen classify --recipe` wrote (`OUT/model`).
+        cohort: rows with images, masks and, where known, labels.
+        out: folder for the output.
+        device: to predict on.
+        cache_folder: where prepared cases are kept; None: radiogen's cache.
+        jobs: cases prepared at the same time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the model cannot be used.
+        CohortError: no case can be prepared.
+        OutputError: the folder cannot be written.
+    """
+    bundle = load_graph_model(model, device=device)
+    prepared = prepare_graphs(cohort, bundle.settings, cache_folder, jobs=jobs, progress=progress)
+    rows = cohort.loc[prepared.facts.index]
+    known = known_of(rows.index, rows, str(bundle.card["target"]))
+    found = apply_graph_model(bundle, prepared, known[0])
+    inputs = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
+    return PredictedGraphs(write_predictions(model, bundle, found, known, out, inputs), prepared.failures, bundle)
+
+
+def file_hashes(row: pd.Series) -> dict[str, str]:
+    """Return the SHA-256 of the mask and of every sequence of a cohort row.
+
+    Args:
+        row: cohort row.
+    """
+    return hash_inputs({**present_sequences(row), "mask": row.get("mask")})
