@@ -6,18 +6,16 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
-from sklearn.base import BaseEstimator
 
 from radiogen.errors import InputError
 from radiogen.fusion.context import RowContext
-
-Rows = Float[np.ndarray, "n p"]
+from radiogen.fusion.steps import Classes, FoldStep, Prepared, Rows
 
 _SMALL = "small sites"
 _ROUNDS, _CONVERGED = 200, 1e-6
 
 
-class Combat(BaseEstimator):
+class Combat(FoldStep):
     """Shift and scale the image features of every training site to a common distribution, shrunk by empirical Bayes.
 
     What covariates explain is kept: patients of one site may be older. A label is never a covariate, for it is not known of a new patient.
@@ -27,14 +25,21 @@ class Combat(BaseEstimator):
     one of them (the largest), so that a row that stays as it is is at least on a scale that a real scanner has. With whole sites held out every
     tested site is new: harmonisation can then only help by giving the training rows one scale.
 
+    Sites and covariates come in the context; without one nothing is moved. `y` is not looked at.
+
     Args:
         covariates: names in `radiogen.fusion.context.COVARIATES`; missing values are filled with the training mean.
         unseen_site: what happens to rows of a site that was not in training.
         least_cases: sites with fewer training cases are treated as one.
 
+    Raises:
+        InputError: in `transform`, a site was not in training and the policy is `refuse`.
+
     Source: Johnson, Li, Rabinovic, Biostatistics 2007;8:118 (ComBat, parametric empirical Bayes); Fortin et al., NeuroImage 2018;167:104 (imaging,
     covariates); reference batch: Zhang et al., BMC Bioinformatics 2018;19:262 (M-ComBat, modified).
     """
+
+    allows_missing = True
 
     def __init__(
         self,
@@ -46,14 +51,11 @@ class Combat(BaseEstimator):
         self.unseen_site = unseen_site
         self.least_cases = least_cases
 
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"] | None, context: RowContext) -> Combat:
-        """Estimate sites' shifts and scales on the training rows; `y` is not looked at.
-
-        Args:
-            X: cases by columns; NaN where missing.
-            y: not used.
-            context: sites and covariates of the same rows; which columns come from images.
-        """
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
+        if context is None:
+            self.sites_: list[str] = []
+            self.batches_: list[str] = []
+            return
         self.columns_ = np.flatnonzero(context.from_images)
         names, counts = np.unique(context.site.astype(str), return_counts=True)
         self.sites_ = [str(name) for name in names]
@@ -65,7 +67,7 @@ class Combat(BaseEstimator):
         self.batch_of_ = {site: _SMALL if site in small else site for site in self.sites_}
         if len(self.batches_) < 2 or not len(self.columns_):
             self.batches_ = []
-            return self
+            return
         # The small sites together are no scanner, so they cannot be the reference.
         largest = max((name for name in self.batches_ if name != _SMALL), key=lambda name: sizes[name], default="")
         self.reference_ = self.batches_.index(largest) if largest and self.unseen_site == "reference-batch" else -1
@@ -78,7 +80,6 @@ class Combat(BaseEstimator):
         rows = np.flatnonzero(np.isin(batch, self.batches_))
         index = np.array([self.batches_.index(name) for name in batch[rows]])
         self._estimate(X[np.ix_(rows, self.columns_)].astype(float), index, self._design(context)[rows])
-        return self
 
     def _design(self, context: RowContext) -> Float[np.ndarray, "n c"]:
         values = context.covariates[self.used_].to_numpy(dtype=float)
@@ -135,12 +136,9 @@ class Combat(BaseEstimator):
     def _standardised(self, Y: Rows, covariates: Float[np.ndarray, "n c"]) -> Rows:
         return (Y - self.grand_ - covariates @ self.beta_) / self.sd_
 
-    def transform(self, X: Rows, context: RowContext) -> Rows:
-        """Return the rows with their sites' shifts and scales taken out; rows of a new site stay as they are.
-
-        Raises:
-            InputError: a site was not in training, and the policy is `refuse`.
-        """
+    def _apply(self, X: Rows, context: RowContext | None) -> Prepared:
+        if context is None:
+            return X
         new = sorted({str(site) for site in context.site} - set(self.sites_))
         if new and self.unseen_site == "refuse":
             raise InputError(
@@ -161,10 +159,6 @@ class Combat(BaseEstimator):
             Y[rows] = np.where(self.usable_, back, Y[rows])
         moved[:, self.columns_] = Y
         return moved
-
-    def get_feature_names_out(self, input_features: np.ndarray) -> np.ndarray:
-        """Return the input names."""
-        return input_features
 
 
 def _shrunk(Z: Float[np.ndarray, "n q"]) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, " q"]]:

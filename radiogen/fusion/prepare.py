@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, Integer
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectKBest, f_classif
 
 from radiogen.config.classify import ClassifySettings
@@ -16,28 +15,19 @@ from radiogen.fusion.harmonise import Combat
 from radiogen.fusion.reduce import EmbeddingReduction
 from radiogen.fusion.select import (
     Boruta,
-    ColumnSelector,
     CorrelationClusters,
     CorrelationPruning,
     Mrmr,
     StabilitySelection,
     StableColumns,
 )
-
-Rows = Float[np.ndarray, "n p"]
-"""Cases by columns; NaN where missing until they are imputed."""
-
-Prepared = Float[np.ndarray, "n q"]
-"""Cases by prepared columns."""
-
-Names = np.ndarray
-"""Column names as an array of objects."""
+from radiogen.fusion.steps import Classes, ColumnSelector, FoldStep, Names, Prepared, Rows
 
 _MOST_PATTERNS = 20
 _LEAST_MISSING_SHARE = 0.05
 
 
-class UsableColumns(TransformerMixin, BaseEstimator):
+class UsableColumns(ColumnSelector):
     """Drop columns that hold fewer than two different values in the training rows.
 
     Example:
@@ -45,37 +35,32 @@ class UsableColumns(TransformerMixin, BaseEstimator):
         [[2.0], [3.0]]
     """
 
-    def fit(self, X: Rows, y: object = None) -> UsableColumns:
-        """Find the columns with at least two values."""
+    allows_missing = True
+
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         low = np.min(np.where(np.isnan(X), np.inf, X), axis=0, initial=np.inf)
         high = np.max(np.where(np.isnan(X), -np.inf, X), axis=0, initial=-np.inf)
         self.kept_ = np.flatnonzero(high > low)
-        return self
-
-    def transform(self, X: Rows) -> Prepared:
-        """Return the kept columns."""
-        return X[:, self.kept_]
-
-    def get_feature_names_out(self, input_features: Names) -> Names:
-        """Return the names of the kept columns."""
-        return input_features[self.kept_]
 
 
-class MedianImputer(TransformerMixin, BaseEstimator):
+class MedianImputer(FoldStep):
     """Fill missing values with the training median and add one indicator per pattern of missingness.
 
     A sequence that some cases lack leaves hundreds of columns missing together; they share one indicator. Patterns in less than 5 % of the
-    training rows get none, and at most 20 are kept, the most frequent first.
+    training rows get none, and at most 20 are kept, the most frequent first. A column without any training value is filled with 0.
 
     Example:
         >>> MedianImputer().fit_transform(np.array([[1.0, 5.0], [np.nan, 6.0], [3.0, 7.0], [np.nan, 8.0]])).tolist()
         [[1.0, 5.0, 0.0], [2.0, 6.0, 1.0], [3.0, 7.0, 0.0], [2.0, 8.0, 1.0]]
     """
 
-    def fit(self, X: Rows, y: object = None) -> MedianImputer:
-        """Learn medians and patterns."""
+    allows_missing = True
+
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         missing = np.isnan(X)
-        self.medians_ = np.nanmedian(X, axis=0)
+        known = ~missing.all(axis=0)
+        self.medians_ = np.zeros(X.shape[1])
+        self.medians_[known] = np.nanmedian(X[:, known], axis=0)
         share = missing.mean(axis=0)
         candidates = np.flatnonzero((share >= _LEAST_MISSING_SHARE) & (missing.sum(axis=0) >= 2) & (share < 1))
         first: dict[bytes, int] = {}
@@ -83,20 +68,16 @@ class MedianImputer(TransformerMixin, BaseEstimator):
             first.setdefault(missing[:, column].tobytes(), int(column))
         ranked = sorted(first.values(), key=lambda column: (-share[column], column))[:_MOST_PATTERNS]
         self.indicators_ = np.array(ranked, dtype=np.int64)
-        return self
 
-    def transform(self, X: Rows) -> Prepared:
-        """Return filled columns, then indicators (1 = missing)."""
+    def _apply(self, X: Rows, context: RowContext | None) -> Prepared:
         missing = np.isnan(X)
         return np.hstack([np.where(missing, self.medians_, X), missing[:, self.indicators_].astype(float)])
 
-    def get_feature_names_out(self, input_features: Names) -> Names:
-        """Return the input names, then `missing:<column>` for each pattern's first column."""
-        added = [f"missing:{name}" for name in input_features[self.indicators_]]
-        return np.array([*input_features, *added], dtype=object)
+    def _names_out(self, names: Names) -> Names:
+        return np.array([*names, *(f"missing:{name}" for name in names[self.indicators_])], dtype=object)
 
 
-class ClippedScaler(TransformerMixin, BaseEstimator):
+class ClippedScaler(FoldStep):
     """Centre on the median, divide by the interquartile range's normal equivalent, clip, then bring to mean 0 and variance 1.
 
     Args:
@@ -108,8 +89,7 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
     def __init__(self, clip_z: float = 5.0) -> None:
         self.clip_z = clip_z
 
-    def fit(self, X: Rows, y: object = None) -> ClippedScaler:
-        """Learn medians, spreads, and mean and standard deviation after clipping."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         low, self.center_, high = np.percentile(X, [25, 50, 75], axis=0)
         spread = (high - low) / 1.349
         deviation = X.std(axis=0)
@@ -120,18 +100,12 @@ class ClippedScaler(TransformerMixin, BaseEstimator):
         self.mean_ = clipped.mean(axis=0)
         deviation = clipped.std(axis=0)
         self.deviation_ = np.where(deviation > 1e-9, deviation, 1.0)
-        return self
 
     def _clipped(self, X: Rows) -> Rows:
         return np.clip((X - self.center_) / self.spread_, -self.clip_z, self.clip_z)
 
-    def transform(self, X: Rows) -> Prepared:
-        """Return clipped, standardised columns."""
+    def _apply(self, X: Rows, context: RowContext | None) -> Prepared:
         return (self._clipped(X) - self.mean_) / self.deviation_
-
-    def get_feature_names_out(self, input_features: Names) -> Names:
-        """Return the input names."""
-        return input_features
 
 
 class BestColumns(ColumnSelector):
@@ -141,15 +115,15 @@ class BestColumns(ColumnSelector):
         count: how many columns stay, where there are so many.
     """
 
+    needs_labels = True
+
     def __init__(self, count: int = 50) -> None:
         self.count = count
 
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"]) -> BestColumns:
-        """Rank the columns on the training rows."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             ranked = SelectKBest(f_classif, k=min(self.count, X.shape[1])).fit(X, y)
         self.kept_ = np.flatnonzero(ranked.get_support())
-        return self
 
 
 class SparseColumns(BestColumns):
@@ -162,12 +136,10 @@ class SparseColumns(BestColumns):
     def __init__(self, strength: float = 0.2) -> None:
         self.strength = strength
 
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"]) -> SparseColumns:
-        """Fit the L1 model on the training rows."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         model = ElasticNetFamily().fit(X, y, {"l1_ratio": 1.0, "strength": self.strength}, seed=0)
-        kept = np.flatnonzero(model.coef_[0])
+        kept = np.flatnonzero((model.coef_ != 0).any(axis=0))
         self.kept_ = kept if len(kept) else np.arange(X.shape[1])
-        return self
 
 
 class Preparation(BaseEstimator):
@@ -177,30 +149,25 @@ class Preparation(BaseEstimator):
         steps: name and unfitted step.
     """
 
-    def __init__(self, steps: list[tuple[str, BaseEstimator]]) -> None:
+    def __init__(self, steps: list[tuple[str, FoldStep]]) -> None:
         self.steps = steps
 
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"], context: RowContext) -> Preparation:
+    def fit(self, X: Rows, y: Classes, context: RowContext) -> Preparation:
         """Fit every step on what the steps before it give."""
         self.fit_transform(X, y, context)
         return self
 
-    def fit_transform(self, X: Rows, y: Integer[np.ndarray, " n"], context: RowContext) -> Prepared:
+    def fit_transform(self, X: Rows, y: Classes, context: RowContext) -> Prepared:
         """Fit every step and return the prepared training rows."""
         for _, step in self.steps:
-            if isinstance(step, Combat):
-                X = step.fit(X, y, context).transform(X, context)
-            elif isinstance(step, StableColumns | EmbeddingReduction):
-                X = step.fit(X, y, context).transform(X)
-            else:
-                X = step.fit(X, y).transform(X)
+            X = step.fit(X, y, context).transform(X, context)
             context = _narrowed(context, step)
         return X
 
     def transform(self, X: Rows, context: RowContext) -> Prepared:
         """Return prepared rows; nothing is learnt from them."""
         for _, step in self.steps:
-            X = step.transform(X, context) if isinstance(step, Combat) else step.transform(X)
+            X = step.transform(X, context)
         return X
 
     def get_feature_names_out(self, input_features: Names) -> Names:
@@ -210,7 +177,7 @@ class Preparation(BaseEstimator):
         return input_features
 
 
-def _narrowed(context: RowContext, step: BaseEstimator) -> RowContext:
+def _narrowed(context: RowContext, step: FoldStep) -> RowContext:
     # Columns are counted on as long as steps speak of the table's own ones: before imputation adds indicators.
     if not isinstance(step, UsableColumns | StableColumns):
         return context
@@ -224,7 +191,7 @@ def preparation(settings: ClassifySettings, seed: int = 0) -> Preparation:
         settings: `clip_z`, `selection`, `harmonise`, `reduce` and their options are used.
         seed: of the selectors that draw.
     """
-    steps: list[tuple[str, BaseEstimator]] = [("columns", UsableColumns())]
+    steps: list[tuple[str, FoldStep]] = [("columns", UsableColumns())]
     if "icc" in settings.selection:
         steps.append(("icc", StableColumns(settings.least_icc)))
     if settings.harmonise == "combat":

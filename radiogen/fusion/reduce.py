@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Integer
-from sklearn.base import BaseEstimator
+from jaxtyping import Float
 from sklearn.cross_decomposition import PLSRegression
 
 from radiogen.fusion.context import RowContext
-
-Rows = Float[np.ndarray, "n p"]
-Prepared = Float[np.ndarray, "n q"]
+from radiogen.fusion.steps import Classes, FoldStep, Names, Prepared, Rows
 
 PREFIX = "embedding_"
 """How the names of columns begin that are reduced: neighbours of one network's vector mean nothing one by one."""
 
 
-class EmbeddingReduction(BaseEstimator):
-    """Replace the embedding columns by a few components; all other columns stay as they are, before them.
+class EmbeddingReduction(FoldStep):
+    """Replace the embedding columns by a few components, each with variance 1 in training; all other columns stay as they are, before them.
+
+    Which columns are embeddings is read from the names in the context; without one none is.
 
     Args:
         how: `pca`, directions of the largest variance, labels not looked at; `pls`, of the largest covariance with the label.
@@ -28,21 +27,16 @@ class EmbeddingReduction(BaseEstimator):
     Source: Pearson, Philos Mag 1901;2:559 (principal components); Wold et al., Chemometr Intell Lab Syst 2001;58:109 (PLS).
     """
 
+    needs_labels = True
+
     def __init__(self, how: Literal["pca", "pls"] = "pca", count: int = 10) -> None:
         self.how = how
         self.count = count
 
-    def fit(self, X: Rows, y: Integer[np.ndarray, " n"], context: RowContext) -> EmbeddingReduction:
-        """Find the components on the training rows.
-
-        Args:
-            X: imputed and scaled; columns beyond those of the context (indicators of missing values) stay.
-            y: labels of the same rows; looked at by `pls` alone.
-            context: names of the first columns.
-        """
-        self.columns_ = np.array(
-            [at for at, name in enumerate(context.columns) if str(name).startswith(PREFIX)], dtype=np.int64
-        )
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
+        # Columns beyond those of the context (indicators of missing values) stay.
+        names = [] if context is None else list(context.columns)
+        self.columns_ = np.array([at for at, name in enumerate(names) if str(name).startswith(PREFIX)], dtype=np.int64)
         self.others_ = np.setdiff1d(np.arange(X.shape[1]), self.columns_)
         block = X[:, self.columns_]
         count = min(self.count, len(X) - 1, block.shape[1])
@@ -58,16 +52,13 @@ class EmbeddingReduction(BaseEstimator):
         scores = (block - self.mean_) @ self.rotation_
         deviation = scores.std(axis=0)
         self.rotation_ = self.rotation_ / np.where(deviation > 1e-9, deviation, 1.0)
-        return self
 
-    def transform(self, X: Rows) -> Prepared:
-        """Return the other columns, then the components, each with variance 1 in training."""
+    def _apply(self, X: Rows, context: RowContext | None) -> Prepared:
         return np.hstack([X[:, self.others_], (X[:, self.columns_] - self.mean_) @ self.rotation_])
 
-    def get_feature_names_out(self, input_features: np.ndarray) -> np.ndarray:
-        """Return the names of the other columns, then `embedding_pca_1` and so on."""
+    def _names_out(self, names: Names) -> Names:
         components = [f"{PREFIX}{self.how}_{number}" for number in range(1, self.rotation_.shape[1] + 1)]
-        return np.array([*input_features[self.others_], *components], dtype=object)
+        return np.array([*names[self.others_], *components], dtype=object)
 
 
 def _signed(directions: Float[np.ndarray, "p q"]) -> Float[np.ndarray, "p q"]:

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from scipy.stats import binom, rankdata
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import f_classif
 from sklearn.linear_model import lars_path
-from sklearn.utils.validation import check_is_fitted
 
 from radiogen.fusion.context import RowContext
+from radiogen.fusion.steps import Classes, ColumnSelector, Rows
 from radiogen.stats.icc import icc_3_1
-
-Rows = Float[np.ndarray, "n p"]
-Prepared = Float[np.ndarray, "n q"]
-Labels = Integer[np.ndarray, " n"]
 
 _CHUNK = 512
 _LEAST_CASES = 3
 _MOST_CLUSTERED = 4000
 """Columns whose distances are all held in memory; above it a group is represented by its first column."""
-
-
-class ColumnSelector(TransformerMixin, BaseEstimator):
-    """A step that keeps some columns and changes nothing; its `fit` puts their positions into `kept_`."""
-
-    kept_: np.ndarray
-
-    def transform(self, X: Rows) -> Prepared:
-        """Return the kept columns."""
-        check_is_fitted(self, "kept_")
-        return X[:, self.kept_]
-
-    def get_feature_names_out(self, input_features: np.ndarray) -> np.ndarray:
-        """Return the names of the kept columns."""
-        return input_features[self.kept_]
 
 
 class CorrelationPruning(ColumnSelector):
@@ -56,8 +36,7 @@ class CorrelationPruning(ColumnSelector):
     def __init__(self, max_correlation: float = 0.95) -> None:
         self.max_correlation = max_correlation
 
-    def fit(self, X: Rows, y: Labels | None = None) -> CorrelationPruning:
-        """Choose columns, first come first kept; in chunks, so that tens of thousands of columns fit into memory."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         centred = X - X.mean(axis=0)
         length = np.sqrt((centred**2).sum(axis=0))
         unit = centred / np.where(length > 0, length, 1.0)
@@ -73,7 +52,6 @@ class CorrelationPruning(ColumnSelector):
                     kept.append(int(chunk[position]))
                     free[position + 1 :] &= ~alike[position, position + 1 :]
         self.kept_ = np.array(kept, dtype=np.int64)
-        return self
 
 
 class CorrelationClusters(ColumnSelector):
@@ -96,15 +74,14 @@ class CorrelationClusters(ColumnSelector):
     def __init__(self, max_correlation: float = 0.95) -> None:
         self.max_correlation = max_correlation
 
-    def fit(self, X: Rows, y: Labels | None = None) -> CorrelationClusters:
-        """Cluster the columns of the training rows."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         ranks = rankdata(X, axis=0)
         if X.shape[1] > _MOST_CLUSTERED:
             self.kept_ = CorrelationPruning(self.max_correlation).fit(ranks).kept_
-            return self
+            return
         if X.shape[1] < 2:
             self.kept_ = np.arange(X.shape[1])
-            return self
+            return
         unit = _unit_columns(ranks)
         alike = np.clip(np.abs(unit.T @ unit), 0.0, 1.0)
         distance = 1 - (alike + alike.T) / 2
@@ -117,7 +94,6 @@ class CorrelationClusters(ColumnSelector):
             closeness = alike[np.ix_(members, members)].mean(axis=1)
             kept.append(int(members[np.argmax(np.round(closeness, 12))]))
         self.kept_ = np.array(sorted(kept), dtype=np.int64)
-        return self
 
 
 def _unit_columns(X: Rows) -> Rows:
@@ -139,11 +115,12 @@ class Mrmr(ColumnSelector):
     quotient of F and correlation).
     """
 
+    needs_labels = True
+
     def __init__(self, count: int = 50) -> None:
         self.count = count
 
-    def fit(self, X: Rows, y: Labels) -> Mrmr:
-        """Choose columns on the training rows."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             relevance = np.nan_to_num(f_classif(X, y)[0], nan=0.0, posinf=1e12)
         unit = _unit_columns(X)
@@ -158,7 +135,6 @@ class Mrmr(ColumnSelector):
             score = relevance / np.maximum(redundancy / len(chosen), least)
             score[chosen] = -np.inf
         self.kept_ = np.array(sorted(chosen), dtype=np.int64)
-        return self
 
 
 class StabilitySelection(ColumnSelector):
@@ -177,13 +153,15 @@ class StabilitySelection(ColumnSelector):
     on 0/1 labels by least angle regression: Efron et al., Ann Stat 2004;32:407.
     """
 
+    needs_labels = True
+    least_rows = 2
+
     def __init__(self, threshold: float = 0.6, halves: int = 50, seed: int = 0) -> None:
         self.threshold = threshold
         self.halves = halves
         self.seed = seed
 
-    def fit(self, X: Rows, y: Labels) -> StabilitySelection:
-        """Count on halves of the training rows which columns enter."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         rng = np.random.default_rng(self.seed)
         entered, drawn = np.zeros(X.shape[1]), 0
         allowed = int(np.sqrt((2 * self.threshold - 1) * X.shape[1]))
@@ -195,20 +173,19 @@ class StabilitySelection(ColumnSelector):
         self.share_ = entered / drawn
         kept = np.flatnonzero(self.share_ >= self.threshold)
         self.kept_ = kept if len(kept) else np.array([int(np.argmax(self.share_))], dtype=np.int64)
-        return self
 
 
-def _complementary_halves(y: Labels, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    # Each class is halved, so that both halves hold both classes.
+def _complementary_halves(y: Classes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    # Each class is halved, so that both halves hold all classes.
     first, second = [], []
-    for label in (0, 1):
+    for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
         first.append(rows[: len(rows) // 2])
         second.append(rows[len(rows) // 2 :])
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
 
 
-def _first_entering(X: Rows, y: Labels, count: int) -> list[int]:
+def _first_entering(X: Rows, y: Classes, count: int) -> list[int]:
     unit = _unit_columns(X)
     _, active, _ = lars_path(unit, y - y.mean(), method="lasso", max_iter=count, return_path=False)
     return [int(column) for column in active]
@@ -229,13 +206,14 @@ class Boruta(ColumnSelector):
     With thousands of columns the trees see each too rarely: put another selector before it.
     """
 
+    needs_labels = True
+
     def __init__(self, rounds: int = 12, trees: int = 100, seed: int = 0) -> None:
         self.rounds = rounds
         self.trees = trees
         self.seed = seed
 
-    def fit(self, X: Rows, y: Labels) -> Boruta:
-        """Count on the training rows how often every column beats the shuffled ones."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         rng = np.random.default_rng(self.seed)
         hits = np.zeros(X.shape[1])
         for _ in range(self.rounds):
@@ -248,7 +226,6 @@ class Boruta(ColumnSelector):
         needed = binom.ppf(0.95, self.rounds, 0.5) / self.rounds
         kept = np.flatnonzero(self.hits_ > needed)
         self.kept_ = kept if len(kept) else np.array([int(np.argmax(self.hits_))], dtype=np.int64)
-        return self
 
 
 class StableColumns(ColumnSelector):
@@ -265,14 +242,15 @@ class StableColumns(ColumnSelector):
     Source: Zwanenburg et al., Sci Rep 2019;9:614 (perturbations and ICC); Koo, Li, J Chiropr Med 2016;15:155 (0.75: good).
     """
 
+    allows_missing = True
+
     def __init__(self, least_icc: float = 0.75) -> None:
         self.least_icc = least_icc
 
-    def fit(self, X: Rows, y: Labels | None = None, context: RowContext | None = None) -> StableColumns:
-        """Judge every column on the training cases that were measured under perturbations."""
+    def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         self.kept_ = np.arange(X.shape[1])
         if context is None or context.perturbed is None:
-            return self
+            return
         own = context.perturbed
         own = own[own.index.get_level_values(0).isin(set(context.case))]
         measured = [name for name in context.columns if name in own.columns]
@@ -283,7 +261,6 @@ class StableColumns(ColumnSelector):
         dropped = {name for name, good in zip(measured, stable, strict=True) if not good}
         kept = np.array([name not in dropped for name in context.columns])
         self.kept_ = np.flatnonzero(kept) if kept.any() else np.array([self._least_unstable(own, measured, context)])
-        return self
 
     def _least_unstable(self, own: pd.DataFrame, measured: list[str], context: RowContext) -> int:
         worst = np.min([np.nan_to_num(icc_3_1(one).icc, nan=-1.0) for one in by_family(own[measured]).values()], axis=0)

@@ -11,11 +11,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from sklearn.utils import Tags
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
-from radiogen.fusion.classifiers import Candidate, Labels, NewRows, Patients, Range, Rows, row_weights
+from radiogen.fusion.classifiers import Candidate, Labels, NewRows, Patients, Range, Rows
 
 
 class CalibratedSvm(ClassifierMixin, BaseEstimator):
@@ -27,7 +28,7 @@ class CalibratedSvm(ClassifierMixin, BaseEstimator):
         C: inverse penalty.
         gamma_times: width of the kernel, as a multiple of one over columns times variance.
         folds: inner folds for the sigmoid.
-        class_weight: `none` or `balanced`.
+        class_weight: None, `balanced`, or class -> weight.
         seed: of the inner folds.
 
     Source: Cortes, Vapnik, Mach Learn 1995, 20:273; Platt, Advances in Large Margin Classifiers 1999 (the sigmoid and its targets); Keerthi, Lin,
@@ -35,7 +36,7 @@ class CalibratedSvm(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, C: float = 1.0, gamma_times: float = 1.0, folds: int = 3, class_weight: str = "none", seed: int = 0
+        self, C: float = 1.0, gamma_times: float = 1.0, folds: int = 3, class_weight: Any = None, seed: int = 0
     ) -> None:
         self.C = C
         self.gamma_times = gamma_times
@@ -68,17 +69,16 @@ class CalibratedSvm(ClassifierMixin, BaseEstimator):
             raise ValueError("Classifier can't train when only one class is present.")
         group = np.arange(len(y)) if patient is None else np.asarray(patient)
         self.gamma_ = self.gamma_times / (X.shape[1] * max(float(X.var()), 1e-12))
-        self.slope_, self.intercept_ = self._sigmoid(X, labels, group)
-        self.machine_ = self._machine().fit(X, labels)
+        weights = compute_sample_weight(self.class_weight, y)
+        self.slope_, self.intercept_ = self._sigmoid(X, labels, group, weights)
+        self.machine_ = self._machine().fit(X, labels, weights)
         return self
 
     def _machine(self) -> SVC:
-        weight = None if self.class_weight == "none" else self.class_weight
-        return SVC(C=self.C, gamma=self.gamma_, class_weight=weight)
+        return SVC(C=self.C, gamma=self.gamma_)
 
-    def _sigmoid(self, X: np.ndarray, y: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    def _sigmoid(self, X: np.ndarray, y: np.ndarray, group: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         positive = int(y.sum())
-        weights = row_weights(y, self.class_weight)
         odds = float(np.log((weights * y).sum() / (weights * (1 - y)).sum()))
         folds = min(self.folds, patients_of_smaller_class(group, y))
         if folds < 2:
@@ -86,7 +86,7 @@ class CalibratedSvm(ClassifierMixin, BaseEstimator):
         margin = np.zeros(len(y))
         for test in grouped_folds(group, y, folds, self.seed):
             train = np.setdiff1d(np.arange(len(y)), test)
-            margin[test] = self._machine().fit(X[train], y[train]).decision_function(X[test])
+            margin[test] = self._machine().fit(X[train], y[train], weights[train]).decision_function(X[test])
         target = np.where(y == 1, (positive + 1) / (positive + 2), 1 / (len(y) - positive + 2))
         # Soft targets as two copies of each row: Platt's likelihood.
         both = np.concatenate([weights * target, weights * (1 - target)])
@@ -106,7 +106,8 @@ class CalibratedSvm(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the more probable class per row."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        likelier = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[likelier]
 
     def mean_slope(self) -> Float[np.ndarray, " p"]:
         """Return per column the mean derivative of the log-odds at the support vectors."""
@@ -140,7 +141,8 @@ class SvmFamily:
 
     def fit(self, X: Rows, y: Labels, candidate: Candidate, *, seed: int, patient: Patients = None) -> CalibratedSvm:
         """Return the fitted machine."""
-        model = CalibratedSvm(candidate["C"], candidate["gamma_times"], class_weight=self.class_weight, seed=seed)
+        weight = None if self.class_weight == "none" else self.class_weight
+        model = CalibratedSvm(candidate["C"], candidate["gamma_times"], class_weight=weight, seed=seed)
         return model.fit(X, y, patient)
 
     def weights(self, model: CalibratedSvm) -> Float[np.ndarray, " p"]:
