@@ -25,7 +25,7 @@ INFLATED = "efficientnet3d-"
 
 
 def load_backbone(
-    network: str, *, weights: str | Path | None, seed: int, channels: int = 1, **arguments: Any
+    network: str, /, *, weights: str | Path | None, seed: int, channels: int = 1, **arguments: Any
 ) -> Backbone:
     """Return an embedding network with weights, in evaluation mode; the same arguments give the same numbers.
 

@@ -42,6 +42,15 @@ def test_the_published_transforms_see_what_colours_says(name: str) -> None:
     torch.testing.assert_close(colours.sd.flatten(), torch.tensor(statistics.std))
 
 
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_parameters_are_the_published_ones_but_the_classifiers(name: str) -> None:
+    with torch.device("meta"):
+        network = VideoNetwork(name, channels=3)
+    classifier = 400 * (network.dimension + 1)
+    count = sum(weight.numel() for weight in network.parameters())
+    assert count + classifier == WEIGHTS[name].meta["num_params"]
+
+
 def test_time_is_the_third_axis_of_the_maps() -> None:
     with torch.device("meta"):
         maps = VideoNetwork("r3d_18").eval().feature_maps(torch.zeros(1, 1, 112, 112, 16))
