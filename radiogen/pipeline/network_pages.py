@@ -178,12 +178,15 @@ def _tables(whole: WholeNetwork, graph: PatientGraph, values: pd.Series) -> dict
     template, share = whole.template, graph.destroyed_edges
     order = np.lexsort((np.arange(len(share)), -template.weights, -share))
     order = order[share[order] > 0][:_ROWS]
-    rows = [(plain_connection(template, int(edge)), _percent(share[edge]), template.weights[edge]) for edge in order]
+    rows = [
+        (plain_connection(template, int(edge)), _percent(float(share[edge])), float(template.weights[edge]))
+        for edge in order
+    ]
     connections = pd.DataFrame(rows, columns=["connection", "disconnected", "weight in the template"])
     loss = strength_loss(whole, share)
     nodes = np.argsort(-loss, kind="stable")[:_ROWS]
     told = [
-        (plain_name(template.node_names[n]), _percent(loss[n]), _percent(graph.destroyed_nodes[n]))
+        (plain_name(template.node_names[n]), _percent(float(loss[n])), _percent(float(graph.destroyed_nodes[n])))
         for n in nodes
         if loss[n] > 0
     ]
@@ -195,10 +198,10 @@ def _tables(whole: WholeNetwork, graph: PatientGraph, values: pd.Series) -> dict
     tracts = values[[name for name in values.index if name.startswith("network_tract_")]].sort_values(ascending=False)
     if len(touched := tracts[tracts > 0]):
         names = [plain_name(str(name).removeprefix("network_tract_")) for name in touched.index]
-        table = pd.DataFrame({"tract": names, "inside the tumour": [_percent(value) for value in touched]})
+        table = pd.DataFrame({"tract": names, "inside the tumour": [_percent(float(value)) for value in touched]})
         found = {"Named tracts": (table, "Tracts of the atlas that the tumour touches, and how much of each."), **found}
     return found
 
 
 def _percent(share: float) -> str:
-    return f"{100 * float(share):.0f} %"
+    return f"{100 * share:.0f} %"

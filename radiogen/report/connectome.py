@@ -77,6 +77,8 @@ def _connections(
     strength: Float[np.ndarray, " e"],
     seen: tuple[int, int],
 ) -> None:
+    if not len(edges):
+        return
     order = np.argsort(strength, kind="stable")
     ends = centres_mm[edges[order]]
     alpha = _LEAST_ALPHA + (_MOST_ALPHA - _LEAST_ALPHA) * strength[order] ** 4

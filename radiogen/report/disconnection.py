@@ -88,7 +88,7 @@ def _letters(axes: Axes, text: str) -> None:
     style: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 8, "color": DARK_QUIET, "va": "top"}
     axes.text(0.02, 0.98, "R", ha="left", **style)
     axes.text(0.98, 0.98, "L", ha="right", **style)
-    axes.text(0.5, 0.02, text, **{**style, "va": "bottom", "ha": "center"})
+    axes.text(0.5, 0.98, text, ha="center", **style)
 
 
 def write_disconnection_page(

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from radiogen.branches.location import LocationBranch
 from radiogen.branches.names import BRANCHES
+from radiogen.cohort.nifti import Image
 from radiogen.config.location import LocationSettings
 from radiogen.preprocess import template_space
 from radiogen.preprocess.register import Registration, rigid
@@ -114,6 +115,41 @@ def test_a_registration_that_went_wrong_leaves_the_place_blank(tmp_path: Path, m
     extraction = branch().extract(table)
     assert extraction.features.loc["a", XYZ].isna().all()
     assert "100% of the tumour lie outside the template's brain, so the place is blank" in extraction.notes["a"][1]
+
+
+def test_where_the_first_sequence_fails_the_most_similar_other_one_places_the_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, affine = moved_template((14.0, 0.0, 0.0), 4.0)
+    files = {name: f"a/{name}.nii.gz" for name in ("t1n", "t1c", "t2w", "t2f")}
+    table = cohort(tmp_path, {"a": sphere(CENTRE, 12.0)[::4, ::4, ::4]}, affine, **files)
+    for number, name in enumerate(files):
+        nib.save(nib.Nifti1Image(image + np.float32(number), affine), tmp_path / "a" / f"{name}.nii.gz")
+    moved = rigid((0.0, 0.0, 0.0), (14.0, 0.0, 0.0))
+    answers = {
+        0: Registration(np.eye(4), "affine", 1.0, 1.3, ("The pose found is not plausible.",)),
+        1: Registration(np.eye(4), "affine", 1.0, 1.03, ()),
+        2: Registration(moved, "affine", 1.0, 1.05, ()),
+        3: Registration(np.eye(4), "affine", 1.0, 1.04, ()),
+    }
+    asked = []
+
+    def answer(fixed: object, moving: Image, **options: object) -> Registration:
+        asked.append(round(float(moving.data.min())))
+        return answers[asked[-1]]
+
+    monkeypatch.setattr(template_space, "register", answer)
+    extraction = branch().extract(table)
+    assert asked == [0, 1, 2, 3]
+    assert extraction.features.loc["a", XYZ].tolist() == pytest.approx(CENTRE, abs=1.5)
+    assert extraction.notes["a"][0].endswith(
+        "t2w was registered to MNI152 (similarity 1.050 of 1 to 2); t1n could not be"
+    )
+    # A first sequence that fits is enough.
+    answers[0] = Registration(moved, "affine", 1.0, 1.03, ())
+    asked.clear()
+    branch().extract(table)
+    assert asked == [0]
 
 
 @pytest.mark.parametrize("where", ["beside", "study"])

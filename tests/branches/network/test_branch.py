@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from sklearn.base import clone
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from radiogen.branches.names import BRANCHES
 from radiogen.branches.network import branch as module
 from radiogen.branches.network.branch import NetworkBranch
 from radiogen.branches.network.graph_files import graph_data, load_graph_data, read_graph
-from radiogen.branches.network.template import save_template
+from radiogen.branches.network.template import save_template, template_digest
 from radiogen.cli.main import app
 from radiogen.cohort.table import read_cohort
 from radiogen.config.network import NetworkSettings
@@ -221,6 +222,20 @@ def test_what_counts_for_the_provenance(tmp_path: Path, template: Path) -> None:
     other = tmp_path / "other.npz"
     save_template(other, permuted(made_up_template(), [3, 0, 5, 2, 4, 1]))
     assert branch(other).provenance_settings() != worker.provenance_settings()
+    assert worker.provenance_settings()["template"] == template_digest(made_up_template())
+    assert [path.name for path in worker.files_of_case("a")] == ["a.safetensors", "a.csv"]
+    assert branch(template).files_of_case("a") == []
+
+
+def test_a_graph_of_an_earlier_run_does_not_outlive_the_case_s_place(tmp_path: Path, template: Path) -> None:
+    graphs = tmp_path / "graphs"
+    table = cohort(tmp_path, {"a": TUMOUR})
+    branch(template, graphs=graphs).transform(table)
+    assert (graphs / "a.safetensors").is_file()
+    for name in BESIDE:
+        (tmp_path / "a" / name).unlink()
+    branch(template, graphs=graphs, registration="never").transform(table)
+    assert not list(graphs.iterdir())
 
 
 def test_graph_files_hold_the_graph_and_the_words(tmp_path: Path, template: Path) -> None:
@@ -237,7 +252,12 @@ def test_graph_files_hold_the_graph_and_the_words(tmp_path: Path, template: Path
         "Temporal_Mid_L - Temporal_Mid_R: 13 % disconnected",
     ]
     assert table["destroyed_wt_percent"].tolist() == [62.5, 37.5, 13.3]
+    with safe_open(graphs / "a.safetensors", "np") as file:
+        about = json.loads(file.metadata()["about"])
+    assert about["template_sha256"] == template_digest(made_up_template())
     graph = read_graph(graphs / "a.safetensors")
+    assert graph.case_to_template_mm is not None
+    assert graph.case_to_template_mm.tolist() == np.eye(4).tolist()
     assert graph.destroyed_edges[4] == pytest.approx(5 / 8)
     assert graph.edge_columns[-1] == "weight"
 
@@ -278,7 +298,9 @@ def test_the_command_writes_table_graphs_and_sidecar(tmp_path: Path, template: P
     assert result.exit_code == 0, result.output
     assert pd.read_csv(study / "features" / "network.csv")["case"].tolist() == ["a", "b"]
     assert sorted(path.name for path in (study / "graphs").iterdir()) == [
-        f"{case}.{end}" for case in "ab" for end in ("csv", "safetensors")
+        f"{case}{end}"
+        for case in "ab"
+        for end in (".csv", ".html", ".safetensors", "_disconnected.json", "_disconnected.nii.gz")
     ]
     sidecar = (study / "features" / "network.json").read_text()
     assert str(tmp_path) not in sidecar
