@@ -113,6 +113,8 @@ def test_maps_of_a_recipe_that_is_trained_first(folder: Path, tmp_path: Path) ->
 
 def test_images_beside_a_branch(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "quick.yaml").write_text("inner_folds: 2\nclassifiers: [elastic-net]\n")
+    cases = pd.read_csv(folder / "cohort.csv")["case"]
+    pd.DataFrame({"case": cases, "fold": cases.index // 8}).to_csv(tmp_path / "folds.csv", index=False)
     given = (
         "--recipe",
         folder / "tiny.yaml",
@@ -122,9 +124,13 @@ def test_images_beside_a_branch(folder: Path, tmp_path: Path) -> None:
         "--device",
         "cpu",
     )
-    code, output = run("classify", "-t", "mgmt", *given, "-b", "clinical", "-o", tmp_path / "out")
+    more = ("-b", "clinical", "--splits", tmp_path / "folds.csv", "-o", tmp_path / "out")
+    code, output = run("classify", "-t", "mgmt", *given, *more)
     assert code == 0, output
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["branches"] == ["clinical", "images"]
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["branches"], metrics["split"]) == (["clinical", "images"], "grouped-kfold")
+    tested = pd.read_csv(tmp_path / "out" / "predictions.csv").set_index("case")["split"]
+    assert tested[cases[:8]].nunique() == 1 == tested[cases[8:]].nunique()
     model = tmp_path / "out" / "model"
     code, output = run("predict", model, folder / "cohort.csv", "-o", tmp_path / "new", "--device", "cpu")
     assert code == 0, output
