@@ -36,7 +36,17 @@ def survival(
         Path | None, typer.Option("--predictions", "-p", help="predictions.csv, for --group-by model.")
     ] = None,
     cut: Annotated[
-        str | None, typer.Option("--cut", help="Two groups from a number: a value fixed beforehand, or 'median'.")
+        str | None,
+        typer.Option(
+            "--cut", help="Two groups from a number: a value fixed beforehand, 'median', or 'best' (p corrected)."
+        ),
+    ] = None,
+    strata: Annotated[
+        str | None, typer.Option("--strata", help="Column, such as site: compare inside its values only, as well.")
+    ] = None,
+    weighting: Annotated[
+        str | None,
+        typer.Option("--weighting", help="A weighted log-rank test as well: gehan, tarone-ware, peto, late."),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -94,6 +104,8 @@ def survival(
         config,
         group_by="model" if group_by is None and predictions is not None else group_by,
         cut=cut,
+        strata=strata,
+        weighting=weighting,
         where=tuple(where) if where else None,
         covariates=None
         if covariates is None
@@ -137,13 +149,13 @@ def _from_features(
     progress: bool,
 ) -> dict[str, Any]:
     """Learn the risk of death from feature tables."""
-    from radiogen.config.survival_model import SurvivalModelSettings
     from radiogen.errors import InputError
     from radiogen.pipeline.inputs import read_feature_table
     from radiogen.pipeline.survival_model import run_survival_model
 
     if settings.group_by is not None or settings.cut is not None:
         raise InputError("With --features the groups come from the model.", hint="Leave --group-by and --cut out.")
-    chosen = SurvivalModelSettings.parse({"seed": seed, **({} if risk_model is None else {"model": risk_model})})
+    asked = {"seed": seed, **({} if risk_model is None else {"model": risk_model})}
+    settings = type(settings).parse({**settings.model_dump(), "risk": {**settings.risk.model_dump(), **asked}})
     tables = {path.name.split(".")[0]: read_feature_table(path) for path in features}
-    return run_survival_model(cohort, tables, output, settings, chosen, jobs=jobs, progress=progress)
+    return run_survival_model(cohort, tables, output, settings, jobs=jobs, progress=progress)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from radiogen.config.base import StageSettings
+from radiogen.config.survival_model import SurvivalModelSettings
 
 
 class SurvivalSettings(StageSettings):
@@ -21,7 +22,15 @@ class SurvivalSettings(StageSettings):
     """Column whose values make the groups, or `model` for the risk groups of a predictions table; nothing means one curve for everybody."""
 
     cut: str | None = None
-    """How a number becomes two groups: `median` (of the same patients, which the report then says) or a value fixed beforehand."""
+    """How a number becomes two groups: `median` (of the same patients, which the report then says), a value fixed beforehand, or `best`: the cut
+    that separates best, with a p value that is corrected for having looked for it."""
+
+    strata: str | None = None
+    """Column, such as site: groups are also compared inside its values only (stratified log-rank)."""
+
+    weighting: Literal["gehan", "tarone-ware", "peto", "late"] | None = None
+    """A weighted log-rank test beside the plain one, chosen before the data were seen: deaths that come early (gehan, tarone-ware, peto) or late
+    count more."""
 
     where: tuple[str, ...] = ()
     """Only rows that fulfil every `COLUMN=VALUE`, such as `idh=0`."""
@@ -68,10 +77,13 @@ class SurvivalSettings(StageSettings):
     seed: int = 0
     """Seed of resampling and of cross-validation folds."""
 
+    risk: SurvivalModelSettings = SurvivalModelSettings()
+    """With features: the model of the risk of death, its splits and horizons."""
+
     @field_validator("cut")
     @classmethod
     def _median_or_number(cls, value: str | None) -> str | None:
-        if value is not None and value != "median":
+        if value is not None and value not in ("median", "best"):
             float(value)
         return value
 

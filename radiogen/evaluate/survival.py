@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.evaluate.survival_groups import Grouping, make_groups
-from radiogen.evaluate.survival_input import DAYS_PER, FollowUp, read_follow_up
+from radiogen.evaluate.survival_input import DAYS_PER, FollowUp, column_name, is_blank, read_follow_up
 from radiogen.evaluate.survival_models import cox_models
 from radiogen.evaluate.survival_text import summary_text
 from radiogen.stats.survival import (
@@ -26,6 +27,7 @@ from radiogen.stats.survival import (
     restricted_mean,
     restricted_mean_difference,
 )
+from radiogen.stats.survival_tests import WEIGHTINGS, stratified_log_rank, weighted_log_rank
 
 MONTH = DAYS_PER["months"]
 _AXIS_STEPS_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)
@@ -61,8 +63,8 @@ def survival_analysis(
 
     Returns:
         The result. `metrics` holds `n, n_events, median_follow_up_days, input, group_by, groups` (per group `n, n_events, median_days, median_ci,
-        landmarks, restricted_mean`), `log_rank`, `pairwise`, `restricted_mean`, `cox`, `notes` and `summary`. Days everywhere; a missing median
-        means that it was not reached.
+        landmarks, restricted_mean`), `log_rank`, `log_rank_stratified`, `log_rank_weighted`, `best_cut`, `pairwise`, `restricted_mean`, `cox`,
+        `notes` and `summary`. Days everywhere; a missing median means that it was not reached.
 
     Raises:
         CohortError: the follow-up, the grouping or a covariate cannot be used, or nobody died.
@@ -90,11 +92,13 @@ def survival_analysis(
         "group_by": settings.group_by, "group_title": grouping.title, "input": follow_up.facts,
         "groups": [_group(name, curves[name], settings) for name in grouping.order],
         **_comparison(days, died, groups, grouping),
+        **_further_tests(follow_up, groups, grouping, settings),
         "restricted_mean": _restricted_means(days, died, groups, grouping), "cox": cox,
     }  # fmt: skip
     metrics["notes"] = [
         *follow_up.notes,
         *grouping.notes,
+        *_test_notes(metrics),
         *_group_notes(metrics, curves, grouping, settings),
         *cox_notes,
     ]
@@ -156,6 +160,26 @@ def _comparison(days: np.ndarray, died: np.ndarray, groups: np.ndarray, grouping
     }
 
 
+def _further_tests(
+    follow_up: FollowUp, groups: np.ndarray, grouping: Grouping, settings: SurvivalSettings
+) -> dict[str, Any]:
+    """Return the tests that were asked for beside the plain log-rank test: stratified, weighted, corrected for a cut that was looked for."""
+    found: dict[str, Any] = {"log_rank_stratified": None, "log_rank_weighted": None, "best_cut": None}
+    if grouping.best is not None:
+        found["best_cut"] = dataclasses.asdict(grouping.best)
+    if len(grouping.order) < 2:
+        return found
+    if settings.strata is not None:
+        name = column_name(follow_up.table, settings.strata, "--strata")
+        strata = follow_up.table[name].where(~is_blank(follow_up.table[name]), "unknown").astype(str)
+        test = stratified_log_rank(follow_up.days, follow_up.died, groups, strata.to_numpy(dtype=str))
+        found["log_rank_stratified"] = {"by": name, "n_strata": int(strata.nunique()), **dataclasses.asdict(test)}
+    if settings.weighting is not None:
+        test = weighted_log_rank(follow_up.days, follow_up.died, groups, settings.weighting)
+        found["log_rank_weighted"] = {"weighting": settings.weighting, **dataclasses.asdict(test)}
+    return found
+
+
 def _restricted_means(days: np.ndarray, died: np.ndarray, groups: np.ndarray, grouping: Grouping) -> dict[str, Any]:
     horizon = common_horizon(days, groups)
     means = {
@@ -200,6 +224,21 @@ def _group_notes(
     notes.append(
         f"Fewer than {_FEW_AT_RISK} patients are at risk beyond ({'; '.join(thin)}): do not read the curves after that."
     )
+    return notes
+
+
+def _test_notes(metrics: dict[str, Any]) -> list[str]:
+    notes = []
+    if (test := metrics["log_rank_stratified"]) is not None:
+        notes.append(
+            f"Log-rank test inside the {test['n_strata']} values of {test['by']} only: chi-square {test['statistic']:.2f} on"
+            f" {test['degrees_of_freedom']} df, p = {test['p']:.3g}."
+        )
+    if (test := metrics["log_rank_weighted"]) is not None:
+        notes.append(
+            f"Weighted log-rank test ({WEIGHTINGS[test['weighting']][1]}): chi-square {test['statistic']:.2f} on"
+            f" {test['degrees_of_freedom']} df, p = {test['p']:.3g}."
+        )
     return notes
 
 

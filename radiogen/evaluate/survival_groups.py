@@ -10,10 +10,11 @@ import pandas as pd
 
 from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.config.survival import SurvivalSettings
-from radiogen.errors import CohortError
+from radiogen.errors import CohortError, ConfigError
 from radiogen.evaluate.predictions import check_predictions
 from radiogen.evaluate.survival_input import column_name, is_blank, plain_name
 from radiogen.registry import did_you_mean
+from radiogen.stats.survival_tests import BestCut, best_cut
 
 EVERYBODY = "all patients"
 TITLES = {
@@ -45,6 +46,7 @@ class Grouping:
         notes: what a reader must know about them, one sentence each.
         score: case -> risk score, where a model made the groups.
         chosen_from_same_data: a cut was set on the patients that are then compared.
+        best: the cut that was looked for, with its corrected p value.
     """
 
     labels: pd.Series
@@ -54,6 +56,7 @@ class Grouping:
     notes: list[str] = field(default_factory=list)
     score: pd.Series | None = None
     chosen_from_same_data: bool = False
+    best: BestCut | None = None
 
 
 def make_groups(table: pd.DataFrame, settings: SurvivalSettings, predictions: pd.DataFrame | None) -> Grouping:
@@ -107,7 +110,7 @@ def group_by_column(table: pd.DataFrame, settings: SurvivalSettings) -> Grouping
     numbers = pd.to_numeric(values, errors="coerce")
     numeric = bool(numbers.notna().all())
     if settings.cut is not None:
-        return _cut(column, numbers if numeric else None, settings.cut, notes)
+        return _cut(column, numbers if numeric else None, settings, table, notes)
     if numeric and numbers.nunique() > _MANY_NUMBERS:
         raise CohortError(
             f"Column '{column}' is a number with {numbers.nunique()} different values.",
@@ -143,21 +146,40 @@ def _coded_words(column: str) -> dict[float | str, str]:
     return words if len(words) == 2 else {}
 
 
-def _cut(column: str, numbers: pd.Series | None, cut: str, notes: list[str]) -> Grouping:
+def _cut(
+    column: str, numbers: pd.Series | None, settings: SurvivalSettings, table: pd.DataFrame, notes: list[str]
+) -> Grouping:
     if numbers is None:
         raise CohortError(f"Column '{column}' is not a number, so it cannot be cut.", hint="Leave out --cut.")
-    at_median = cut == "median"
-    value = float(numbers.median()) if at_median else float(cut)
+    found = _best(numbers, table, settings) if settings.cut == "best" else None
+    value = found.cut if found else float(numbers.median()) if settings.cut == "median" else float(str(settings.cut))
     title = TITLES.get(column, column)
     low, high = f"{title} ≤ {value:g}", f"{title} > {value:g}"
-    if at_median:
+    if settings.cut == "median":
         notes = [
             *notes,
             f"The cut at {value:g} is the median of the very patients that are compared: choose it beforehand to confirm a finding.",
         ]
+    if found:
+        notes = [
+            *notes,
+            f"The cut at {value:g} was looked for in the very patients that are compared. Corrected for that, p = {found.p:.2g}; the plain log-rank"
+            " test, the hazard ratio and the curves are too good, and do not count.",
+        ]
     labels = pd.Series(np.where(numbers > value, high, low), index=numbers.index)
     order = [name for name in (low, high) if (labels == name).any()]
-    return Grouping(labels, order, title, column, notes, chosen_from_same_data=at_median)
+    chosen = settings.cut in ("median", "best")
+    return Grouping(labels, order, title, column, notes, chosen_from_same_data=chosen, best=found)
+
+
+def _best(numbers: pd.Series, table: pd.DataFrame, settings: SurvivalSettings) -> BestCut:
+    rows = table.loc[numbers.index]
+    try:
+        return best_cut(
+            rows["days"].to_numpy(dtype=float), rows["died"].to_numpy(dtype=bool), numbers.to_numpy(dtype=float), seed=settings.seed
+        )  # fmt: skip
+    except ConfigError as error:
+        raise CohortError(str(error), hint="Give --cut a value instead.") from error
 
 
 def group_by_model(table: pd.DataFrame, predictions: pd.DataFrame, settings: SurvivalSettings) -> Grouping:

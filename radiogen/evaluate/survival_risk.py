@@ -38,7 +38,7 @@ def usable_horizons(
         settings: `horizons_months`, `least_at_risk`.
 
     Example:
-        >>> days = np.linspace(10, 800, 100)
+        >>> days = np.linspace(10, 900, 100)
         >>> usable_horizons(days, np.ones(100, bool), SurvivalModelSettings())[0].round().tolist()
         [365.0, 730.0]
     """

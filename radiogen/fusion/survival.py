@@ -27,8 +27,8 @@ _CANDIDATES: dict[str, list[dict[str, float]]] = {
     "cox-elastic-net": [
         {"l1_ratio": ratio, "strength": strength} for strength in (1.0, 0.6, 0.3, 0.1, 0.03) for ratio in (0.1, 0.9)
     ],
-    "boosted-cox": [{"rounds": rounds, "depth": depth} for rounds in (10, 40, 120) for depth in (1, 3)],
-    "cox-forest": [{"depth": depth} for depth in (2, 4)],
+    "boosted-cox": [{"rounds": rounds, "depth": depth} for rounds in (10.0, 40.0, 120.0) for depth in (1.0, 3.0)],
+    "cox-forest": [{"depth": depth} for depth in (2.0, 4.0)],
 }
 """What is tried on inner folds, the simplest first."""
 

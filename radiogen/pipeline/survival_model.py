@@ -36,7 +36,6 @@ def run_survival_model(
     features: Mapping[str, pd.DataFrame],
     out: Path,
     settings: SurvivalSettings,
-    model: SurvivalModelSettings,
     *,
     jobs: int = 1,
     progress: bool = False,
@@ -48,8 +47,7 @@ def run_survival_model(
         table: a cohort table, or any table that `read_survival_table` returns.
         features: branch name -> table indexed by case.
         out: folder for the outputs.
-        settings: how follow-up is read; landmarks, covariates of the Cox models.
-        model: risk model, splits, horizons.
+        settings: how follow-up is read; landmarks, covariates of the Cox models; `risk`: model, splits, horizons.
         jobs: folds worked on at the same time; the result does not depend on it.
         progress: show a progress bar.
         synthetic: the patients are made up; numbers and page say so.
@@ -61,7 +59,7 @@ def run_survival_model(
         CohortError: the follow-up cannot be used.
         InputError: features and follow-up share no case, no horizon can be judged, or there are too few deaths for the folds.
     """
-    out = Path(out)
+    out, model = Path(out), settings.risk
     follow_up = read_follow_up(table, settings)
     clinical = covariate_columns(follow_up.table, model.clinical)
     named = with_follow_up_ids(features, list(map(str, follow_up.table.index)))
@@ -69,11 +67,7 @@ def run_survival_model(
     horizons, notes = usable_horizons(joined.days, joined.died, model)
     if not len(horizons):
         raise InputError("No horizon can be judged.", problems=notes, hint="Choose earlier ones (horizons_months).")
-    chosen = {
-        "survival": settings.model_dump(mode="json"),
-        "model": model.model_dump(mode="json"),
-        "synthetic": synthetic,
-    }
+    chosen = {**settings.model_dump(mode="json"), "synthetic": synthetic}
     inputs = {"features": table_hash(joined.features), "follow_up": table_hash(follow_up.table.astype(str))}
     provenance = Provenance("survival-model", chosen, inputs)
     main = out / "survival.json"

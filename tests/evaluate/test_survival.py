@@ -479,3 +479,34 @@ def test_tcga_negative_times_are_refused_or_dropped_openly(shared_data: Path) ->
     assert [group["name"] for group in metrics["groups"]] == ["IDHmut-codel", "IDHmut-non-codel", "IDHwt"]
     medians = [group["median_days"] / MONTH for group in metrics["groups"]]
     assert medians[0] > medians[1] > 4 * medians[2]
+
+
+def test_tests_that_were_asked_for_stand_beside_the_plain_one() -> None:
+    """Two sites with different survival, groups unevenly spread over them: inside the sites nothing differs."""
+    rng = np.random.default_rng(4)
+    n = 400
+    site = np.repeat(["A", "B"], n // 2)
+    group = np.where(rng.random(n) < np.where(site == "A", 0.8, 0.2), 1.0, 0.0)
+    days = rng.exponential(np.where(site == "A", 200.0, 900.0)) + 1
+    table = pd.DataFrame(
+        {"os_days": days, "os_event": 1.0, "idh": group, "site": site}, index=[f"c{i:03d}" for i in range(n)]
+    )
+    metrics = survival_analysis(table, SurvivalSettings(group_by="idh", strata="site", weighting="late")).metrics
+    assert metrics["log_rank"]["p"] < 1e-6
+    assert metrics["log_rank_stratified"]["p"] > 0.01
+    assert metrics["log_rank_stratified"]["n_strata"] == 2
+    assert metrics["log_rank_weighted"]["weighting"] == "late"
+    assert sum("Log-rank test inside" in note or "Weighted log-rank" in note for note in metrics["notes"]) == 2
+
+
+def test_a_cut_that_was_looked_for_is_named_and_corrected() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"os_days": rng.exponential(500, 60) + 1, "os_event": 1.0, "score": rng.normal(size=60)},
+        index=[f"c{i:02d}" for i in range(60)],
+    )
+    metrics = survival_analysis(table, SurvivalSettings(group_by="score", cut="best")).metrics
+    assert metrics["best_cut"]["p"] > metrics["best_cut"]["naive_p"]
+    assert any("was looked for" in note for note in metrics["notes"])
+    with pytest.raises(CohortError, match="different values"):
+        survival_analysis(table.assign(score=1.0), SurvivalSettings(group_by="score", cut="best"))
