@@ -41,6 +41,10 @@ def survival(
             "--cut", help="Two groups from a number: a value fixed beforehand, 'median', or 'best' (p corrected)."
         ),
     ] = None,
+    from_months: Annotated[
+        float | None,
+        typer.Option("--from-months", help="Landmark: only who is alive by then, counted from then (treatments)."),
+    ] = None,
     strata: Annotated[
         str | None, typer.Option("--strata", help="Column, such as site: compare inside its values only, as well.")
     ] = None,
@@ -104,6 +108,7 @@ def survival(
         config,
         group_by="model" if group_by is None and predictions is not None else group_by,
         cut=cut,
+        from_months=from_months,
         strata=strata,
         weighting=weighting,
         where=tuple(where) if where else None,

@@ -25,6 +25,9 @@ class SurvivalSettings(StageSettings):
     """How a number becomes two groups: `median` (of the same patients, which the report then says), a value fixed beforehand, or `best`: the cut
     that separates best, with a p value that is corrected for having looked for it."""
 
+    from_months: float | None = Field(default=None, gt=0)
+    """Landmark: only patients who are alive and still followed at this time, counted from then; what is compared must be known by then."""
+
     strata: str | None = None
     """Column, such as site: groups are also compared inside its values only (stratified log-rank)."""
 

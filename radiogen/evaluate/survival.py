@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,20 @@ MONTH = DAYS_PER["months"]
 _AXIS_STEPS_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)
 _MAX_INTERVALS = 8
 _FEW_AT_RISK = 10
+_LATER = {
+    "therapy",
+    "treatment",
+    "treated",
+    "chemo",
+    "chemotherapy",
+    "radiation",
+    "radiotherapy",
+    "tmz",
+    "temozolomide",
+    "progression",
+    "recurrence",
+}
+"""Words in the name of a column that say that it happens during follow-up."""
 _VIOLATED = 0.05
 
 
@@ -81,6 +96,7 @@ def survival_analysis(
             "No patient has both a follow-up time and an event status.",
             hint="Fill os_days and os_event, or name other columns with --time-column and --event-column.",
         )
+    follow_up = _from_landmark(follow_up, settings)
     grouping = make_groups(follow_up.table, settings, predictions)
     follow_up = _grouped(follow_up, grouping)
     days, died = follow_up.days, follow_up.died
@@ -98,6 +114,7 @@ def survival_analysis(
     metrics["notes"] = [
         *follow_up.notes,
         *grouping.notes,
+        *_immortal_notes(grouping, settings),
         *_test_notes(metrics),
         *_group_notes(metrics, curves, grouping, settings),
         *cox_notes,
@@ -106,6 +123,37 @@ def survival_analysis(
     metrics = rounded(metrics)
     metrics["summary"] = summary_text(metrics)
     return SurvivalResult(metrics, _km_table(curves), _at_risk(days, died, groups, grouping))
+
+
+def _from_landmark(follow_up: FollowUp, settings: SurvivalSettings) -> FollowUp:
+    """Return the patients who are followed beyond the landmark, counted from there (Anderson, Cain, Gelber 1983, J Clin Oncol 1:710)."""
+    if settings.from_months is None:
+        return follow_up
+    start = settings.from_months * MONTH
+    table = follow_up.table
+    kept = table[table["days"] > start]
+    if kept.empty:
+        raise CohortError(
+            f"No patient is followed for more than {settings.from_months:g} months.",
+            hint="Choose an earlier --from-months.",
+        )
+    note = (
+        f"Landmark at {settings.from_months:g} months: {len(table) - len(kept)} of {len(table)} patients had died or were lost by then and are"
+        " left out; time is counted from the landmark."
+    )
+    kept = kept.assign(days=kept["days"] - start)
+    return FollowUp(kept, {**follow_up.facts, "from_months": settings.from_months}, [*follow_up.notes, note])
+
+
+def _immortal_notes(grouping: Grouping, settings: SurvivalSettings) -> list[str]:
+    """Return a warning where the groups are made by something that happens after time zero."""
+    words = set(re.split(r"[^a-z]+", (grouping.column or "").lower()))
+    if settings.from_months is not None or not words & _LATER:
+        return []
+    return [
+        f"'{grouping.column}' is decided after time zero: whoever had it lived long enough to get it, which makes that group look better"
+        " (immortal time). Compare those alive at a landmark instead: --from-months."
+    ]
 
 
 def _grouped(follow_up: FollowUp, grouping: Grouping) -> FollowUp:

@@ -510,3 +510,23 @@ def test_a_cut_that_was_looked_for_is_named_and_corrected() -> None:
     assert any("was looked for" in note for note in metrics["notes"])
     with pytest.raises(CohortError, match="different values"):
         survival_analysis(table.assign(score=1.0), SurvivalSettings(group_by="score", cut="best"))
+
+
+def test_immortal_time_is_named_and_a_landmark_takes_it_away() -> None:
+    """A treatment that does nothing, given after three months to whoever still lives: it looks life-saving from time zero."""
+    rng = np.random.default_rng(1)
+    lived = rng.exponential(300, 600) + 1
+    treated = (lived > 91) & (rng.random(600) < 0.8)
+    table = pd.DataFrame(
+        {"os_days": lived, "os_event": 1.0, "chemo_yes1_no0": treated.astype(float)},
+        index=[f"c{i:03d}" for i in range(600)],
+    )
+    naive = survival_analysis(table, SurvivalSettings(group_by="chemo_yes1_no0")).metrics
+    assert naive["log_rank"]["p"] < 1e-6
+    assert any("immortal time" in note for note in naive["notes"])
+    landmark = survival_analysis(table, SurvivalSettings(group_by="chemo_yes1_no0", from_months=3)).metrics
+    assert landmark["log_rank"]["p"] > 0.01
+    assert landmark["n"] == (lived > 3 * 30.4375).sum()
+    assert not any("immortal time" in note for note in landmark["notes"])
+    with pytest.raises(CohortError, match="earlier"):
+        survival_analysis(table, SurvivalSettings(from_months=500))
