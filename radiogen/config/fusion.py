@@ -27,10 +27,10 @@ class FusionNetworkSettings(StageSettings):
     branch_epochs: tuple[int, ...] = Field(default=(0, 5, 10, 20, 40, 80), min_length=1)
     """Candidates for how long each branch learns alone, before its part is frozen; the inner folds choose."""
 
-    fusion_epochs: tuple[int, ...] = Field(default=(0, 10, 20, 40, 80), min_length=1)
+    fusion_epochs: tuple[int, ...] = Field(default=(0, 10, 20, 40, 80, 160), min_length=1)
     """Candidates for how long the fusion learns after that; the inner folds choose. At 0 the fusion joins the branches' own log-odds."""
 
-    learning_rate: float = Field(default=0.01, gt=0)
+    learning_rate: float = Field(default=0.03, gt=0)
     """Of AdamW, over all training rows at once."""
 
     weight_decay: float = Field(default=0.1, ge=0)

@@ -286,7 +286,8 @@ def apply_model(
 
     Returns:
         Table indexed by case: `y_prob, in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features); where
-        the bundle has a `Doubt` also `threshold, prediction_set, strangeness` (multiple of what is still familiar).
+        the bundle has a `Doubt` also `threshold, prediction_set, strangeness` (multiple of what is still familiar); where the fusion
+        tells them, each branch's share.
 
     Raises:
         InputError: none of the model's features is there, or a site was not in training and the model refuses such.
@@ -322,4 +323,5 @@ def apply_model(
         },
         index=complete.index,
     )
-    return pd.concat([found, told], axis=1)
+    shares = bundle.model.branch_weights(complete, context).round(8)
+    return pd.concat([found, told, shares], axis=1)

@@ -17,6 +17,7 @@ from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.evaluate.audit import Evaluation, evaluate_predictions
+from radiogen.evaluate.verdict import judge
 from radiogen.fusion.bundle import FAMILIARITY_FILE, FILES, ModelBundle, save_model, training_hashes
 from radiogen.fusion.card import model_card
 from radiogen.fusion.frozen import read_splits
@@ -25,6 +26,7 @@ from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.fusion.nested import NestedResult, cross_validate, fit_all, fit_doubts
 from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
 from radiogen.fusion.reference import fit_reference
+from radiogen.fusion.shares import branch_shares, share_notes
 from radiogen.pipeline.classify_checks import permutations, random_split
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
@@ -112,6 +114,8 @@ def run_classify(
         metrics |= {"random_split": mixed, "notes": [*metrics["notes"], mixed["text"]]}
     kept = out / f"permutations-{provenance.fingerprint[:16]}"
     metrics |= permutations(table, settings, kept, splits=frozen, jobs=jobs, progress=progress)
+    if "permutation_refit_p" in metrics:
+        metrics |= judge(metrics, evaluate)  # the exact p counts in the place of that of fixed predictions
     _write_results(main, nested, metrics, evaluation, provenance)
     for path in more:
         write_csv(path, nested.perturbed, index=False)
@@ -193,8 +197,9 @@ def _all_metrics(
         "n_features_used": int(used.sum()),
         "branches": sorted(set(table.branch_of.values())),
         "synthetic": synthetic,
+        "branch_shares": branch_shares(nested.predictions),
         "segmentation_variance": variance_shares(nested.perturbed) if len(nested.perturbed) else {},
-        "notes": [*metrics.get("notes", []), *table.notes, *_variance_notes(nested)],
+        "notes": [*metrics.get("notes", []), *table.notes, *share_notes(nested.predictions), *_variance_notes(nested)],
     }
 
 

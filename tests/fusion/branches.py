@@ -14,7 +14,7 @@ FUSIONS = ("early", "mean", "weighted", "stacking", "cross-attention", "locally-
 
 QUICK = ClassifySettings(
     classifiers=("elastic-net",), folds=3, repeats=1, inner_folds=2,
-    network=FusionNetworkSettings(branch_epochs=(0, 20, 40), fusion_epochs=(0, 20), members=1),
+    network=FusionNetworkSettings(branch_epochs=(0, 20), fusion_epochs=(0, 20), members=1),
 )  # fmt: skip
 
 

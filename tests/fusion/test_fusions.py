@@ -14,11 +14,12 @@ import skops.io
 from radiogen.cohort.splits import Split
 from radiogen.errors import InputError
 from radiogen.fusion.base import FusedModel
-from radiogen.fusion.bundle import ModelBundle, load_model, reproducible_skops, save_model
+from radiogen.fusion.bundle import ModelBundle, apply_model, load_model, reproducible_skops, save_model
 from radiogen.fusion.join import FusionTable
 from radiogen.fusion.late import LateFusion
 from radiogen.fusion.nested import cross_validate, fit_split
 from radiogen.fusion.reference import fit_reference
+from radiogen.fusion.shares import branch_shares, share_notes
 from radiogen.stats.auc import auc
 from tests.fusion.branches import FUSIONS, QUICK, two_branches
 
@@ -179,12 +180,17 @@ def test_a_bundle_gives_the_same_answers_after_loading(fusion: str, tmp_path: Pa
     reference = fit_reference(table.features, dict(table.branch_of))
     save_model(tmp_path, ModelBundle(model, reference, card_of(fusion)))
     model.inner_probability_ = scores
-    loaded = load_model(tmp_path).model
+    bundle = load_model(tmp_path)
+    loaded = bundle.model
     assert type(loaded) is type(model)
     np.testing.assert_array_equal(probability(loaded, table, split.test), probability(model, table, split.test))
     rows = table.features.iloc[split.test]
     pd.testing.assert_frame_equal(loaded.branch_weights(rows), model.branch_weights(rows))
     pd.testing.assert_frame_equal(loaded.importance(), model.importance())
+    applied = apply_model(bundle, rows, pd.Series(rows.index, rows.index))
+    assert [name for name in applied if "_clinical" in name] == [
+        name for name in model.branch_weights(rows) if "_clinical" in name
+    ]
 
 
 def card_of(fusion: str) -> dict[str, object]:
@@ -205,6 +211,10 @@ def test_predictions_carry_the_reliability_of_each_branch() -> None:
     assert shares.isna().any(axis=None)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
     assert set(found.predictions["model"]) == {"cross-attention"}
+    told = branch_shares(found.predictions)
+    assert told["reliability_clinical"]["n_lacking"] == int(shares["reliability_clinical"].isna().sum()) > 0
+    assert sum(share["mean"] for share in told.values()) == pytest.approx(1, abs=0.25)
+    assert "clinical" in share_notes(found.predictions)[0]
     assert set(found.choices["classifier"]) == {"clinical", "radiomics", "cross-attention"}
 
 
