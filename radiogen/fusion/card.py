@@ -99,8 +99,31 @@ def _how(card: Mapping[str, Any]) -> str:
     branches = ", ".join(f"{name} ({count})" for name, count in card["features"].items())
     return (
         f"{card['model']}, on features from: {branches}; columns chosen inside the fold by: {_selection(card['settings'])}."
-        f"{_harmonised(card['settings'])}"
+        f"{_harmonised(card['settings'])}{_lacking(card)}"
     )
+
+
+def _lacking(card: Mapping[str, Any]) -> str:
+    if len(card["features"]) < 2:
+        return ""
+    return f" A case that lacks a branch: {missing_branch_policy(card['settings'])}."
+
+
+def missing_branch_policy(settings: Mapping[str, Any]) -> str:
+    """Return in words what happens to a case that lacks a branch.
+
+    Args:
+        settings: of the model, as its card has them.
+
+    Example:
+        >>> missing_branch_policy({"fusion": "stacking", "missing_branch": "skip"})
+        'the branches that it has answer'
+    """
+    if settings.get("fusion", "early") == "early":
+        return "training medians stand in, and indicators say so"
+    if settings.get("missing_branch", "skip") == "impute":
+        return "training medians stand in"
+    return "the branches that it has answer"
 
 
 def _selection(settings: Mapping[str, Any]) -> str:
