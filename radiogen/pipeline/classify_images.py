@@ -210,7 +210,11 @@ def cross_validate_images(
         RadiogenError: a fold failed.
     """
     drawn, scheme = study_splits(table, settings, splits)
-    log.info("%s: %d trainings of the networks, one for each fold and one for the model.", name, len(drawn) + 1)
+    log.info(
+        "%s: %d trainings of the networks, one for each fold and one for the model; what is done is kept.",
+        name,
+        len(drawn) + 1,
+    )
 
     def fold(_: str, numbered: tuple[int, Split]) -> tuple[pd.DataFrame, pd.DataFrame]:
         number, split = numbered

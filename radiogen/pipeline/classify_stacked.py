@@ -138,7 +138,11 @@ def run_classify_stacked(
         cache_folder=cache_folder, jobs=jobs,
     )  # fmt: skip
     study = _Study(table, drawn, trainings, settings.inner_folds)
-    log.info("%s: %d trainings of the networks, inner folds and the model included.", recipe.name, study.n_trainings)
+    log.info(
+        "%s: %d trainings of the networks, inner folds and the model included; what is done is kept.",
+        recipe.name,
+        study.n_trainings,
+    )
     scores, alone = _scores(study, settings, recipe.name)
     clinical = clinical_facts(features, study.trainings.cohort)
     told = recipe_notes(recipe, failures)

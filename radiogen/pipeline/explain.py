@@ -40,7 +40,7 @@ class Explained:
         sanity: how much the map depends on what was learned.
         probability: of the positive class, by the whole classifier.
         in_tumour: share of the map's sum that lies in the tumour; NaN without a mask.
-        tumour_share: share of the voxels that are not 0 that lie in the tumour: what a map that says nothing would give.
+        tumour_share: share of what the network saw (voxels that are not 0) that lies in the tumour: what a map that says nothing would give.
     """
 
     map: Volume
@@ -164,10 +164,11 @@ def _explain(
     found = on_case(way(member.network, shown.volumes), shown)
     if labels is None:
         return Explained(found, sanity, probability)
-    filled = np.any([image != 0 for image in images.images.values()], axis=0)
+    seen = on_case(np.ones(shown.volumes.shape[1:], np.float32), shown) > 0
+    seen &= np.any([images.images[name] != 0 for name in member.sequences if name in images.images], axis=0)
     total = max(float(found.sum(dtype=np.float64)), 1e-12)
     inside = float(found[labels > 0].sum(dtype=np.float64)) / total
-    return Explained(found, sanity, probability, inside, float((labels > 0).sum() / max(1, filled.sum())))
+    return Explained(found, sanity, probability, inside, float((seen & (labels > 0)).sum() / max(1, seen.sum())))
 
 
 def _write(
@@ -180,7 +181,7 @@ def _write(
         "probability": explained.probability,
         "sanity_rank_correlation": explained.sanity.as_dict(),
         "share_in_tumour": explained.in_tumour,
-        "share_of_voxels_in_tumour": explained.tumour_share,
+        "share_of_seen_in_tumour": explained.tumour_share,
         "note": "A map that keeps its order when the network forgets what it learned shows the image, not the network. Research use only.",
     }
     write_json(out / f"{name}.json", facts)

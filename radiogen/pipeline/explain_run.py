@@ -187,7 +187,7 @@ def _facts(case: str, name: str, item: Explained, trained_on: bool) -> dict[str,
         "in_training": trained_on,
         **item.sanity.as_dict(),
         "share_in_tumour": round(item.in_tumour, 6),
-        "share_of_voxels_in_tumour": round(item.tumour_share, 6),
+        "share_of_seen_in_tumour": round(item.tumour_share, 6),
         "map": f"{name}.nii.gz",
     }
     return dict(facts)

@@ -35,7 +35,14 @@ def test_maps_lie_on_the_cases_own_grid_with_their_checks_beside_them(tmp_path: 
     assert facts["sanity_rank_correlation"] == found.sanity.as_dict()
     mask = np.asarray(labels.dataobj) > 0
     assert facts["share_in_tumour"] == pytest.approx(found.map[mask].sum() / found.map.sum(), rel=1e-4)
-    assert facts["share_of_voxels_in_tumour"] < facts["share_in_tumour"]  # the ring around the tumour tells the label
+    # The 16 voxels along each axis around the brain's middle are seen: all of the tumour, and not the outermost of the brain.
+    outer = np.asarray(stored.dataobj) != 0
+    assert (
+        mask.sum() / outer.sum()
+        < facts["share_of_seen_in_tumour"]
+        == pytest.approx(mask.sum() / outer[2:18, 2:18, 2:18].sum(), rel=0.05)
+    )
+    assert facts["share_of_seen_in_tumour"] < facts["share_in_tumour"]  # the ring around the tumour tells the label
     assert found.sanity.labels_shuffled is not None
     assert (tmp_path / "out" / "case001_t2f.png").stat().st_size > 10_000
     straight = explain_cases(classifier, cohort.iloc[[1]], tmp_path / "straight", shuffled=shuffled)["case001_t2f"]
