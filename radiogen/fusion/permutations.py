@@ -38,7 +38,7 @@ class PermutationTest:
     """What a permutation test of the whole pipeline found.
 
     Args:
-        observed: AUC of the first repeat with the true labels.
+        observed: AUC of the first repeat inside test splits with the true labels.
         aucs: AUC of the first repeat per permutation, in the order of their numbers.
         method: `exact` or `fast`.
     """
@@ -133,7 +133,7 @@ def permutation_test(
 ) -> PermutationTest:
     """Shuffle the labels, fit everything again and compare, as often as `permutations_refit` says.
 
-    How long it will take is logged before the work. The statistic is the AUC over all cases of the first repeat, for all labels alike. With the
+    How long it will take is logged before the work. The statistic is the AUC of the first repeat inside test splits, for all labels alike. With the
     method `exact` splits, preparation, selection, tuning and classifiers are all made anew, so p is exact; `fast`:
     `radiogen.fusion.permutations_fast`.
 

@@ -27,7 +27,7 @@ from radiogen.fusion.names import CLASSIFIERS
 from radiogen.fusion.nested import fit_split
 from radiogen.fusion.prepare import Preparation
 from radiogen.fusion.reduce import EmbeddingReduction
-from radiogen.fusion.refit import first_repeat, pooled_auc
+from radiogen.fusion.refit import first_repeat, split_auc
 from radiogen.types import Labels01
 
 _WITHOUT_LABELS = ("columns", "icc", "harmonise", "impute", "scale", "correlation", "correlation-clusters")
@@ -48,7 +48,7 @@ class _PreparedFold:
 
 @dataclass(frozen=True)
 class FastRefit:
-    """The AUC of the first repeat for given labels, from folds that are prepared already.
+    """The AUC of the first repeat inside test splits for given labels, from folds that are prepared already.
 
     Args:
         folds: prepared rows of each fold with what is left to fit.
@@ -98,11 +98,11 @@ class FastRefit:
 
     def __call__(self, labels: Labels01) -> float:
         """Return the AUC for labels, selection by label and classifiers fitted again."""
-        probability = np.full(self.n_rows, np.nan)
+        probability, strata = np.full(self.n_rows, np.nan), np.zeros(self.n_rows, dtype=np.int64)
         with threadpool_limits(1):
-            for fold in self.folds:
-                probability[fold.test] = self._scores(fold, labels[fold.train])
-        return pooled_auc(labels, probability)
+            for number, fold in enumerate(self.folds):
+                probability[fold.test], strata[fold.test] = self._scores(fold, labels[fold.train]), number
+        return split_auc(labels, probability, strata)
 
     def _scores(self, fold: _PreparedFold, y: Labels01) -> Float[np.ndarray, " m"]:
         preparation = Preparation([(name, clone(step)) for name, step in fold.steps])

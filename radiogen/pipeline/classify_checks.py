@@ -105,7 +105,7 @@ def permutations(
         progress: show a progress bar.
 
     Returns:
-        `permutation_refit_p`, `permutation_refit_auc` (true labels, first repeat) and `permutation_refit_aucs`; of the fast method
+        `permutation_refit_p`, `permutation_refit_auc` (true labels, first repeat, inside splits) and `permutation_refit_aucs`; of the fast method
         `permutation_fast_...`; empty where none is asked for.
     """
     if settings.permutations_refit == 0:

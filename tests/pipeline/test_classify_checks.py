@@ -51,6 +51,16 @@ def test_the_permutation_test_is_in_the_metrics(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("permutations*"))
 
 
+def test_the_exact_p_is_the_verdicts(tmp_path: Path) -> None:
+    features, cohort = made_up(48, noise=2, strength=4.0)
+    settings = FAST.model_copy(update={"permutations_refit": 3, "folds": 2, "inner_folds": 2})
+    metrics = run_classify(features, cohort, "idh", tmp_path, settings, evaluate=QUICK)
+    assert metrics["permutation_refit_p"] == pytest.approx(0.25)
+    assert metrics["permutation_p"] < 0.05
+    assert metrics["verdict"] == "undetermined"  # three permutations cannot show more
+    assert "0.25" in metrics["verdict_text"]
+
+
 def folds_file(path: Path, cohort: pd.DataFrame, folds: int = 3) -> Path:
     pd.DataFrame({"case": cohort.index, "fold": np.arange(len(cohort)) // 2 % folds}).to_csv(path, index=False)
     return path
