@@ -66,7 +66,7 @@ def cut(values: pd.Series, most_values: int) -> pd.Series:
         return text
     median = float(number.median())
     sides = pd.Series(
-        np.where(number <= median, f"up to {median:g}", f"above {median:g}"), index=values.index, dtype=object
+        np.where(number <= median, f"up to {median:.4g}", f"above {median:.4g}"), index=values.index, dtype=object
     )
     return sides.where(number.notna(), None)
 

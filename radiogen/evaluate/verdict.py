@@ -120,21 +120,21 @@ def judge(metrics: Mapping[str, Any], settings: EvaluateSettings | None = None) 
     }
 
 
-def judged_auc(metrics: Mapping[str, Any]) -> tuple[float, Sequence[float]]:
-    """Return the AUC that the verdict uses and its interval."""
+def judged_auc(metrics: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the AUC that the verdict uses and its interval; None where the metrics do not have them."""
     inside = metrics.get("within_split")
     if metrics.get("verdict_auc") == "within-split" and inside:
-        return inside["auc"], inside["auc_ci"]
-    return metrics["auc"], metrics["auc_ci"]
+        return inside.get("auc"), inside.get("auc_ci")
+    return metrics.get("auc"), metrics.get("auc_ci")
 
 
 def judged_baselines(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the baselines with `auc`, `auc_ci`, `delta` and `delta_ci` over the pairs that the verdict uses."""
-    rows = [dict(row) for row in metrics["baselines"]]
+    rows = [dict(row) for row in metrics.get("baselines") or []]
     if metrics.get("verdict_auc") != "within-split":
         return rows
     renamed = {"auc": "within_auc", "auc_ci": "within_auc_ci", "delta": "within_delta", "delta_ci": "within_delta_ci"}
-    return [row | {name: row[other] for name, other in renamed.items()} for row in rows]
+    return [row | {name: row.get(other) for name, other in renamed.items()} for row in rows]
 
 
 def _chance_p(metrics: Mapping[str, Any]) -> float:

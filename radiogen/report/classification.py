@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from radiogen.evaluate.verdict import judged_auc, judged_baselines
 from radiogen.report.figures import (
     calibration_caption,
     calibration_figure,
@@ -18,8 +19,11 @@ from radiogen.report.figures import (
     roc_figure,
 )
 from radiogen.report.forests import MOST_ROWS, race_figures, strata_figure
+from radiogen.report.more_figures import precision_recall_figure
 from radiogen.report.numbers import numbers_table
 from radiogen.report.page import Figure, Section, Table, write_page
+from radiogen.report.paragraph import results_paragraph
+from radiogen.report.usefulness import call_sections, chance_sections, reclassification_sections, site_sections
 from radiogen.report.words import (
     DASH,
     baseline_meaning,
@@ -68,9 +72,14 @@ def write_classification_report(
     sections = [
         *_notes(metrics, urgent=True),
         _race(metrics),
+        *chance_sections(metrics),
         _numbers(metrics),
         _strata(metrics),
+        *site_sections(metrics),
         *_curves(metrics, scores),
+        *reclassification_sections(metrics),
+        *call_sections(metrics),
+        *_paragraph(metrics),
         *_features(importance),
         *_notes(metrics, urgent=False),
         _rule(metrics, rule_of(provenance)),
@@ -96,12 +105,19 @@ def _notes(metrics: Mapping[str, Any], *, urgent: bool) -> list[Section]:
     ]
 
 
+def _paragraph(metrics: Mapping[str, Any]) -> list[Section]:
+    text = results_paragraph(metrics)
+    return [Section("The results in one paragraph, to paste", [text])] if text else []
+
+
 def _race(metrics: Mapping[str, Any]) -> Section:
-    rows = list(metrics.get("baselines") or [])
+    rows = judged_baselines(metrics)
     text = [
         "Does the model know more than facts that need no model? Each baseline below is a trivial competitor, scored on the same cases; "
         "patients are resampled together, so the difference has its own interval. The model is ahead only where that whole interval lies above zero."
     ]
+    if metrics.get("verdict_auc") == "within-split":
+        text.append("Only cases of the same test split are compared: the model's and the baselines' alike.")
     if not rows:
         return Section(
             "The race against trivial baselines",
@@ -111,7 +127,7 @@ def _race(metrics: Mapping[str, Any]) -> Section:
         )
     auc_forest, lead_forest = race_figures(metrics)
     hollow = (
-        " Hollow: known for too few cases to count in the verdict."
+        " Hollow: it does not count in the verdict (known for too few cases, or the same for all cases of a split)."
         if any(not row.get("counts", True) for row in rows)
         else ""
     )
@@ -122,7 +138,8 @@ def _race(metrics: Mapping[str, Any]) -> Section:
             Figure(auc_forest, f"AUC with 95 % intervals.{hollow}", alt=_race_alt(metrics, rows)),
             Figure(
                 lead_forest,
-                "The model's lead over each baseline with 95 % intervals. Blue: the model is ahead; orange: it is behind; grey: no difference shown.",
+                "The model's lead over each baseline with 95 % intervals. Blue: the model is ahead; orange: it is behind; "
+                "grey: no difference shown, or the baseline does not count.",
                 alt="; ".join(
                     f"lead over {label(str(row['name']))} {number(row.get('delta'))}, {interval(row.get('delta_ci'))}"
                     for row in rows
@@ -139,13 +156,14 @@ def _race(metrics: Mapping[str, Any]) -> Section:
     )
 
 
-def _race_alt(metrics: Mapping[str, Any], rows: list[Mapping[str, Any]]) -> str:
-    parts = [f"model {number(metrics.get('auc'))}, {interval(metrics.get('auc_ci'))}"]
+def _race_alt(metrics: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    area, ends = judged_auc(metrics)
+    parts = [f"model {number(area)}, {interval(ends)}"]
     parts += [f"{label(str(row['name']))} {number(row.get('auc'))}, {interval(row.get('auc_ci'))}" for row in rows]
     return "AUC with interval: " + "; ".join(parts)
 
 
-def _race_table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+def _race_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -153,17 +171,23 @@ def _race_table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
                 "n": row.get("n"),
                 "AUC": number(row.get("auc")),
                 "AUC, interval": interval(row.get("auc_ci")),
-                "model on the same cases": number(row.get("model_auc")),
+                "model on the same cases": number(_model_auc(row)),
                 "model minus baseline": number(row.get("delta"), signed=True),
                 "difference, interval": interval(row.get("delta_ci"), signed=True),
-                "DeLong p": p_value(row.get("delong_p")),
+                "p": p_value(row["within_p"] if "within_p" in row else row.get("delong_p")),
             }
             for row in rows
         ]
     )
 
 
-def _meaning_table(rows: list[Mapping[str, Any]]) -> pd.DataFrame:
+def _model_auc(row: Mapping[str, Any]) -> float | None:
+    if "within_auc" in row and known(row.get("auc")) and known(row.get("delta")):
+        return float(row["auc"] + row["delta"])
+    return row.get("model_auc")
+
+
+def _meaning_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -182,11 +206,14 @@ def _numbers(metrics: Mapping[str, Any]) -> Section:
 
 
 def _strata(metrics: Mapping[str, Any]) -> Section:
-    title = "Inside grade, IDH and site"
+    title = "Inside grade, IDH, site, age and sex"
     rows = list(metrics.get("strata") or [])
     if not rows:
         return Section(
-            title, ["No grade, IDH status or second site is known, so the AUC could not be looked at inside strata."]
+            title,
+            [
+                "No grade, IDH status, age, sex or second site is known, so the AUC could not be looked at inside strata."
+            ],
         )
     text = [
         "A model can reach a high AUC only by telling grades, IDH or hospitals apart. Inside one stratum that help is gone: "
@@ -238,6 +265,10 @@ def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
             "and of the strongest baselines on the cases where they are known.",
             alt=f"ROC curve of the model: AUC {number(metrics.get('auc'))}, 95 % interval {interval(metrics.get('auc_ci'))}",
         ),
+        Figure(
+            precision_recall_figure(metrics, scores),
+            "Precision and recall with a pointwise 95 % band over resampled patients; chance is the share of positives.",
+        ),
         Figure(distribution_figure(metrics, scores), f"Scores of each class; the black line is the median.{threshold}"),
     ]
     sections = [Section("How well cases are ranked", figures=shown)]
@@ -248,7 +279,8 @@ def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
                 figures=[
                     Figure(
                         calibration_figure(metrics, scores),
-                        f"Calibration over bins of equally many cases, with 95 % Wilson intervals; {calibration_caption(metrics)}",
+                        "Calibration: bins of equally many cases with 95 % Wilson intervals, and, where there are enough cases, a smooth curve "
+                        f"with its 95 % band; {calibration_caption(metrics)}",
                     ),
                     Figure(
                         decision_figure(metrics, scores),
@@ -299,13 +331,15 @@ def _rule(metrics: Mapping[str, Any], rule: Mapping[str, Any]) -> Section:
     alpha = f" (p below {rule['alpha']:g})" if "alpha" in rule else ""
     text = [
         "The rule is the same for every model and was fixed before any result was seen:",
+        "0. Where the table names its test splits, only cases of the same split are compared, for the model and for every baseline: scores of "
+        "different models are not comparable. For one external test set all cases are compared.",
         f"1. With {few} cases of either class the verdict is 'undetermined'.",
         f"2. The model must beat chance: shuffled labels do as well only rarely{alpha}, and the AUC's interval lies above 0.5. "
         "Where it does not, the verdict is "
         f"'no better than chance' if the interval also excludes a useful AUC{useful}, and 'undetermined' "
         "if it does not: a small study that shows nothing proves nothing.",
         "3. Above chance, the verdict is 'beats the baselines' only where the paired interval of model minus baseline lies above zero "
-        "for every baseline known for enough cases; otherwise it is 'no better than the baselines'. "
+        "for every baseline known for enough cases and not the same for all cases of a split; otherwise it is 'no better than the baselines'. "
         "With nothing to race against it is 'undetermined'.",
     ]
     if metrics.get("verdict_reason"):

@@ -15,7 +15,9 @@ from sklearn.metrics import roc_curve
 from radiogen.report.style import BLUE, COLOURS, INK, LINE_STYLES, ORANGE, QUIET, drawing, new_figure, quiet_axes
 from radiogen.report.words import known, label, number, target_words
 from radiogen.stats.calibration import reliability
+from radiogen.stats.calibration_curve import calibration_curve
 from radiogen.stats.classification import wilson_interval
+from radiogen.stats.decision import decision_curve
 from radiogen.types import Labels01, Scores
 
 BASELINE_PREFIX = "baseline:"
@@ -60,16 +62,19 @@ def roc_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: int = 
     return figure
 
 
-def calibration_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, bins: int = 10) -> Figure:
-    """Draw what the probabilities promise against what came true, with Wilson intervals, above how often each is given.
+def calibration_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, bins: int = 10, seed: int = 0) -> Figure:
+    """Draw what the probabilities promise against what came true: bins with Wilson intervals, and a smooth curve where cases suffice.
 
     Args:
         metrics: of `evaluate.audit`.
-        scores: one row per case: `y_true, y_prob`.
+        scores: one row per case: `y_true, y_prob`, optionally `patient`.
         bins: equal-count bins.
+        seed: of the bootstrap.
     """
     y, probability = _outcome(scores), scores["y_prob"].to_numpy(dtype=np.float64)
     curve = reliability(y, probability, bins=bins)
+    weights = resample_weights(y, patients_of(scores), np.random.default_rng([seed, 13]))
+    smooth = calibration_curve(y, probability, weights[:200])
     with drawing():
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN + 0.5)
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[3.4, 1])
@@ -78,17 +83,20 @@ def calibration_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, bins
             wilson_interval(round(share * n), int(n))
             for share, n in zip(curve["share_positive"], curve["n"], strict=True)
         ]
+        if smooth is not None:
+            axes.fill_between(smooth["probability"], smooth["low"], smooth["high"], color=BLUE, alpha=0.15, linewidth=0)
+            axes.plot(smooth["probability"], smooth["share"], color=BLUE, linewidth=1.8, label="model, smooth")
         axes.vlines(
             curve["mean_probability"], [end[0] for end in ends], [end[1] for end in ends], color=BLUE, linewidth=1.3
         )
         axes.plot(
             curve["mean_probability"],
             curve["share_positive"],
-            "o-",
+            "o" if smooth is not None else "o-",
             color=BLUE,
             linewidth=1.3,
             markersize=4.5,
-            label="model",
+            label="model" if smooth is None else "model, bins",
         )
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set_ylabel(f"Share {target_words(str(metrics.get('target', ''))).positive}")
@@ -143,20 +151,22 @@ def decision_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: i
     Source: Vickers & Elkin 2006, Medical Decision Making 26:565: true positives / n - false positives / n x t / (1 - t) at threshold t.
     """
     y, probability = _outcome(scores), scores["y_prob"].to_numpy(dtype=np.float64)
-    thresholds = np.linspace(0.01, 0.99, 99)
     weights = resample_weights(y, patients_of(scores), np.random.default_rng([seed, 12]))
-    low, high = np.quantile(net_benefit(y, probability, thresholds, weights), [0.025, 0.975], axis=0)
-    ones = np.ones((1, len(y)))
-    model = net_benefit(y, probability, thresholds, ones)[0]
-    everybody = net_benefit(y, np.ones(len(y)), thresholds, ones)[0]
+    curve = decision_curve(y, probability, np.linspace(0.01, 0.99, 99), weights)
+    thresholds = curve["threshold"]
     share = float(y.mean())
     with drawing():
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN)
         axes = figure.add_subplot()
-        axes.fill_between(thresholds, low, high, color=BLUE, alpha=0.15, linewidth=0)
-        axes.plot(thresholds, model, color=BLUE, linewidth=1.8, label="act on the model")
+        axes.fill_between(thresholds, curve["low"], curve["high"], color=BLUE, alpha=0.15, linewidth=0)
+        axes.plot(thresholds, curve["model"], color=BLUE, linewidth=1.8, label="act on the model")
         axes.plot(
-            thresholds, everybody, color=COLOURS[1], linewidth=1.3, linestyle=LINE_STYLES[1], label="act on everybody"
+            thresholds,
+            curve["everybody"],
+            color=COLOURS[1],
+            linewidth=1.3,
+            linestyle=LINE_STYLES[1],
+            label="act on everybody",
         )
         axes.axhline(0, color=INK, linewidth=1.0, linestyle=LINE_STYLES[2], label="act on nobody")
         axes.set(xlim=(0, 1), ylim=(-0.15 * max(share, 0.1), 1.12 * max(share, 0.1)))
@@ -231,30 +241,6 @@ def resampled_roc(
         # At a vertical step np.interp takes the last of the equal abscissae, which is the upper end of the step.
         found[place] = np.interp(rates, np.append(0.0, alarms), np.append(0.0, hits))
     return found
-
-
-def net_benefit(
-    y: Labels01, probability: Scores, thresholds: Float[np.ndarray, " t"], weights: Float[np.ndarray, "b n"]
-) -> Float[np.ndarray, "b t"]:
-    """Return the net benefit at every threshold in every resample.
-
-    Args:
-        y: 0/1 outcome per row.
-        probability: predicted probability; at or above the threshold one acts.
-        thresholds: between 0 and 1, exclusive.
-        weights: how often every row is drawn, one line per resample.
-
-    Source: Vickers & Elkin 2006, Medical Decision Making 26:565.
-
-    Example:
-        >>> net_benefit(np.array([1, 0]), np.array([0.9, 0.6]), np.array([0.5]), np.ones((1, 2))).tolist()
-        [[0.0]]
-    """
-    acted = (probability[:, None] >= thresholds[None, :]).astype(np.float64)
-    total = weights.sum(axis=1, keepdims=True)
-    hits = (weights * (y == 1)) @ acted / total
-    alarms = (weights * (y == 0)) @ acted / total
-    return hits - alarms * (thresholds / (1 - thresholds))
 
 
 def resample_weights(

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from radiogen.evaluate.verdict import judged_auc, judged_baselines
 from radiogen.report.style import BLUE, INK, QUIET, VERMILLION, drawing, new_figure, quiet_axes
 from radiogen.report.words import bounds, interval, known, label, number
 
@@ -39,7 +40,7 @@ class ForestRow:
 
 
 def race_figures(metrics: Mapping[str, Any]) -> list[Figure]:
-    """Draw the AUC of the model and of every baseline, and in a second figure the model's lead over each, all with intervals.
+    """Draw the AUC of the model and of every baseline, and in a second figure the model's lead over each, all over the pairs the verdict uses.
 
     Args:
         metrics: of `evaluate.audit`.
@@ -47,14 +48,12 @@ def race_figures(metrics: Mapping[str, Any]) -> list[Figure]:
     Returns:
         Two figures, or none where there is no baseline.
     """
-    baselines = list(metrics.get("baselines") or [])
+    baselines = judged_baselines(metrics)
     if not baselines:
         return []
+    area, ends = judged_auc(metrics)
     model = ForestRow(
-        f"model  (n={metrics.get('n', '?')})",
-        _value(metrics.get("auc")),
-        bounds(metrics.get("auc_ci")),
-        _words(metrics),
+        f"model  (n={metrics.get('n', '?')})", _value(area), bounds(ends), _words({"auc": area, "auc_ci": ends})
     )
     others = [
         ForestRow(
@@ -103,6 +102,36 @@ def strata_figure(metrics: Mapping[str, Any]) -> Figure | None:
     )
 
 
+def sites_figure(metrics: Mapping[str, Any]) -> Figure | None:
+    """Draw the AUC of every site, their random-effects mean, and where the AUC of one more site is expected; None without a pooled AUC.
+
+    Args:
+        metrics: of `evaluate.audit`; of more than 40 sites the largest are drawn.
+    """
+    pooled = metrics.get("sites_pooled")
+    sites = [row for row in metrics.get("strata") or [] if row.get("stratum") == "site" and known(row.get("auc"))]
+    if not pooled or len(sites) < 2:
+        return None
+    rows = [
+        ForestRow(_stratum_name(row), _value(row.get("auc")), bounds(row.get("auc_ci")), _words(row))
+        for row in sorted(sites, key=lambda row: -row.get("n", 0))[:MOST_ROWS]
+    ]
+    ahead = bounds(pooled.get("prediction_interval"))
+    rows += [
+        ForestRow(
+            f"mean of {pooled['n_sites']} sites",
+            _value(pooled.get("auc")),
+            bounds(pooled.get("auc_ci")),
+            _words(pooled),
+            VERMILLION,
+        ),
+        ForestRow("one more site", None, ahead, f"({interval(ahead, 2)})", VERMILLION),
+    ]
+    return forest_figure(
+        rows, "AUC at the site (0.5 is chance)", zero=0.5, limits=_auc_limits(rows), mark=_value(pooled.get("auc"))
+    )
+
+
 def forest_figure(
     rows: Sequence[ForestRow],
     meaning: str,
@@ -147,7 +176,7 @@ def _draw_row(axes: Axes, row: ForestRow, place: int) -> None:
     if row.value is not None:
         fill = row.colour if row.filled else "white"
         axes.plot([row.value], [place], "o", color=row.colour, markerfacecolor=fill, markersize=6, markeredgewidth=1.3)
-    colour = INK if row.value is not None else QUIET
+    colour = INK if row.value is not None or row.ci is not None else QUIET
     axes.text(
         1.03,
         place,
@@ -162,7 +191,8 @@ def _draw_row(axes: Axes, row: ForestRow, place: int) -> None:
 
 def _lead(row: Mapping[str, Any]) -> ForestRow:
     ends = bounds(row.get("delta_ci"))
-    ahead, behind = ends is not None and ends[0] > 0, ends is not None and ends[1] < 0
+    counted = ends if row.get("counts", True) else None
+    ahead, behind = counted is not None and counted[0] > 0, counted is not None and counted[1] < 0
     colour = BLUE if ahead else VERMILLION if behind else QUIET
     words = f"{number(row.get('delta'), 2, signed=True)} ({interval(ends, 2, signed=True)})"
     return ForestRow(f"over {label(str(row['name']))}", _value(row.get("delta")), ends, words, colour, ahead or behind)

@@ -66,6 +66,16 @@ def _discrimination(metrics: Mapping[str, Any]) -> list[_Row]:
     )
     share = metrics.get("prevalence", _share(metrics))
     rows: list[_Row] = [("AUC", number(metrics.get("auc")), interval(metrics.get("auc_ci")), can)]
+    inside = metrics.get("within_split")
+    if inside:
+        rows.append(
+            (
+                "AUC inside test splits",
+                number(inside.get("auc")),
+                interval(inside.get("auc_ci")),
+                "cases of the same split only, scored by the same model; the verdict uses it",
+            )
+        )
     if metrics.get("auc_ci_delong"):
         rows.append(
             (
@@ -138,7 +148,7 @@ def _probabilities(metrics: Mapping[str, Any]) -> list[_Row]:
             (
                 "calibration in the large",
                 number(metrics["calibration_in_the_large"], 2),
-                "",
+                interval(metrics.get("calibration_in_the_large_ci"), 2),
                 "0 is perfect; above 0 the probabilities are too low on average",
             )
         )
@@ -151,7 +161,11 @@ def _probabilities(metrics: Mapping[str, Any]) -> list[_Row]:
         )
     )
     at = f"at a probability of {number(metrics.get('threshold', 0.5), 2)} and above"
-    shares = [name for name in ("sensitivity", "specificity", "balanced_accuracy") if known(metrics.get(name))]
+    if metrics.get("threshold_from") == "fold":
+        at = f"at thresholds chosen inside the training folds (mean {number(metrics.get('threshold'), 2)})"
+    names = ("sensitivity", "specificity", "positive_predictive_value", "negative_predictive_value", "balanced_accuracy",
+             "matthews_correlation")  # fmt: skip
+    shares = [name for name in names if known(metrics.get(name))]
     return rows + [
         (name.replace("_", " "), number(metrics[name]), interval(metrics.get(f"{name}_ci")), at) for name in shares
     ]

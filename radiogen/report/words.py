@@ -43,8 +43,11 @@ _BASELINES = {
     "volume": "The size of the whole tumour and nothing else.",
     "grade": "The WHO grade, which the pathologist knows from the same tissue.",
     "idh": "The IDH status, which the pathologist knows from the same tissue.",
+    "location": "The lobe and side of the tumour and nothing else.",
+    "scanner": "Which scanner, maker or field strength the images come from: no medicine at all.",
     "site": "Which hospital or collection the case comes from: no medicine at all.",
     "all clinical": "Every known clinical fact above together.",
+    "all together": "Every known fact above together, with scanner and site.",
 }
 
 _LABELS = {"idh": "IDH", "mgmt": "MGMT", "age+sex": "age and sex"}

@@ -54,6 +54,11 @@ DESIGNS = (
 )
 
 
+EQUAL = Design("the image is exactly as good as age, external test set", age_effect=1.0, held_out="none")
+EQUAL_EFFECT = 1.0
+"""The edge of the null: the true difference to the hardest baseline is zero."""
+
+
 def made_study(
     design: Design, rng: np.random.Generator, *, n: int = 100, image: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,13 +12,13 @@ from radiogen.report.figures import (
     decision_figure,
     distribution_figure,
     importance_figure,
-    net_benefit,
     patients_of,
     resample_weights,
     resampled_roc,
     roc_figure,
 )
 from radiogen.report.style import svg
+from radiogen.stats.decision import net_benefit
 from tests.report.made_up import made_up_importance, made_up_metrics, made_up_scores
 
 
