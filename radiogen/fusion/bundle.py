@@ -79,7 +79,13 @@ class ModelBundle:
     card: dict[str, Any]
     doubt: Doubt | None = None
     needs: str = field(default="features", init=False)
-    stand_in: str = field(default="training medians", init=False)
+
+    @property
+    def stand_in(self) -> str:
+        """Return in words what the model takes where a feature is missing."""
+        settings = self.card.get("settings", {})
+        skips = settings.get("fusion", "early") != "early" and settings.get("missing_branch", "skip") == "skip"
+        return "for whole branches the others, for single features training medians" if skips else "training medians"
 
     @property
     def feature_names(self) -> list[str]:

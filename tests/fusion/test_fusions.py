@@ -183,6 +183,7 @@ def test_a_bundle_gives_the_same_answers_after_loading(fusion: str, tmp_path: Pa
     bundle = load_model(tmp_path)
     loaded = bundle.model
     assert type(loaded) is type(model)
+    assert bundle.stand_in.startswith("for whole branches the others")
     np.testing.assert_array_equal(probability(loaded, table, split.test), probability(model, table, split.test))
     rows = table.features.iloc[split.test]
     pd.testing.assert_frame_equal(loaded.branch_weights(rows), model.branch_weights(rows))
