@@ -62,7 +62,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "arguments": {},
         "input": FINE,
         "batch_size": 7,
-        "epochs": 8,
+        "epochs": 3,
         "norm_momentum": 0.5,
         "validation_share": 0.0,
         "optimiser": {**ADAM, "learning_rate": 3e-3},
@@ -179,7 +179,7 @@ def test_a_mean_of_scores_leaves_missing_sequences_out(pairs: pd.DataFrame, fold
         classifier.predict_proba(test.assign(t1c=None, t2f=None))
 
 
-@pytest.mark.parametrize("fusion", ["early", "late", "locally-connected"])
+@pytest.mark.parametrize("fusion", ["early", "late", "locally-connected", "score-mean"])
 def test_every_fusion_learns_and_takes_a_missing_sequence(fusion: str, pairs: pd.DataFrame, folder: Path) -> None:
     frozen = fusion == "locally-connected"
     classifier = fitted(
