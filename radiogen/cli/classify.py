@@ -200,11 +200,9 @@ def classify(
         if cohort is None:
             raise InputError("--recipe learns from images: give a cohort.csv.")
         if is_graph_recipe(recipe):
-            if features or branches or weights or splits:
-                raise InputError("A recipe of brain networks takes no --features, --branches, --weights or --splits.")
-            _from_graphs(
-                cohort, labels, target, output, settings, recipe, device, jobs=jobs, progress=progress
-            )  # fmt: skip
+            if features or branches or weights:
+                raise InputError("A recipe of brain networks takes no --features, --branches or --weights.")
+            _from_graphs(cohort, labels, target, output, settings, recipe, device, splits, jobs=jobs, progress=progress)
             return
         tables = {"features": features, "branches": _names(branches), "params": params, "splits": splits}
         _from_images(
@@ -336,6 +334,7 @@ def _from_graphs(
     settings: ClassifySettings,
     recipe: str,
     device: str | None,
+    splits: Path | None,
     *,
     jobs: int,
     progress: bool,
@@ -352,7 +351,7 @@ def _from_graphs(
     if labels is not None:
         table, _ = join_labels(table, [read_labels(labels)])
     chosen = graph_recipe_with(read_graph_recipe(recipe), {"seed": settings.seed, "device": device})
-    outcome = run_classify_graphs(chosen, table, target, output, settings, jobs=jobs, progress=progress)
+    outcome = run_classify_graphs(chosen, table, target, output, settings, jobs=jobs, progress=progress, splits=splits)
     write_failures(output / "failed.csv", outcome.failures, stages=["prepare-graphs"])
     typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
     typer.echo(

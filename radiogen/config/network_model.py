@@ -108,7 +108,8 @@ class ExplanationSettings(StageSettings):
 
     method: Literal["integrated-gradients", "occlusion", "gnnexplainer"] = "integrated-gradients"
     """`integrated-gradients`: along the line from an average network to the case; `occlusion`: one connection at a time is made average, one pass of
-    the network each; `gnnexplainer`: the paper's learned masks, which did not find deciding connections that are known."""
+    the network each; `gnnexplainer`: learned masks, the paper's way. On logits as they are these masks ranked known deciding connections no better
+    than chance, so the logit is softened first (tests/benchmarks/test_tract_phantoms.py compares the three)."""
 
     path_steps: int = Field(default=16, ge=1)
     """With `integrated-gradients`: places on the line."""

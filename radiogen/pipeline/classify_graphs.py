@@ -33,7 +33,7 @@ from radiogen.pipeline.predict_graphs import file_hashes
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
-from radiogen.run.provenance import Provenance, content_hash
+from radiogen.run.provenance import Provenance, content_hash, hash_inputs
 from radiogen.run.quarantine import Failure
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ def run_classify_graphs(
     jobs: int = 1,
     progress: bool = False,
     synthetic: bool = False,
+    splits: Path | None = None,
 ) -> GraphsOutcome:
     """Write `predictions.csv`, `training.csv`, `connections.csv`, `metrics.json`, `report.html`, `model/` and one map of tracts per class.
 
@@ -103,6 +104,7 @@ def run_classify_graphs(
         jobs: cases prepared at the same time; the result does not depend on it.
         progress: show progress bars.
         synthetic: the patients are made up; the report says so.
+        splits: folds from a file instead of drawn ones, see `radiogen.fusion.frozen`.
 
     Returns:
         The metrics, and the cases that were left out.
@@ -122,15 +124,14 @@ def run_classify_graphs(
     hashes = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
     patient = table.cohort["patient"].to_numpy(dtype=object)
     trainings = GraphTrainings(recipe.settings, prepared, table.y, patient, hashes, out / "folds")
-    provenance = _provenance(recipe, trainings, table, clinical, settings, evaluate, synthetic=synthetic)
+    provenance = _provenance(recipe, trainings, table, clinical, settings, evaluate, synthetic=synthetic, splits=splits)
     outputs = [out / name for name in (*_TABLES, *_MAPS)] + [out / "model" / name for name in MODEL_FILES]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         return GraphsOutcome(_read(out), found.failures)
-    splits, scheme, results = cross_validate_graphs(trainings, table, settings, progress=progress)
-    predictions = _table(
-        [prediction_rows(table, split, result.probability, recipe.name) for split, result in _pairs(splits, results)]
-    )
+    drawn, scheme, results = cross_validate_graphs(trainings, table, settings, splits=splits, progress=progress)
+    folds = _pairs(drawn, results)
+    predictions = _table([prediction_rows(table, split, result.probability, recipe.name) for split, result in folds])
     evaluation = evaluate_predictions(predictions, clinical, evaluate)
     metrics = {
         **evaluation.metrics,
@@ -142,9 +143,9 @@ def run_classify_graphs(
         "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, found.failures)],
     }  # fmt: skip
     write_csv(out / _TABLES[0], predictions, index=False)
-    logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in _pairs(splits, results)]  # fmt: skip
+    logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in folds]
     write_csv(out / _TABLES[1], pd.concat(logs, ignore_index=True), index=False)
-    write_connections(out, found.template, held_out_importance(trainings, splits, results), recipe.settings)
+    write_connections(out, found.template, held_out_importance(trainings, drawn, results), recipe.settings)
     write_json(out / _TABLES[3], metrics)
     foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
     write_classification_report(out / _TABLES[4], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
@@ -159,7 +160,12 @@ def run_classify_graphs(
 
 
 def cross_validate_graphs(
-    trainings: GraphTrainings, table: FusionTable, settings: ClassifySettings, *, progress: bool = False
+    trainings: GraphTrainings,
+    table: FusionTable,
+    settings: ClassifySettings,
+    *,
+    splits: Path | None = None,
+    progress: bool = False,
 ) -> tuple[list[Split], str, list[FoldResult]]:
     """Train on every training side and look at its test side.
 
@@ -167,6 +173,7 @@ def cross_validate_graphs(
         trainings: of the study.
         table: labels, patients and sites.
         settings: splits.
+        splits: folds from a file instead of drawn ones.
         progress: show a progress bar over the folds.
 
     Returns:
@@ -176,20 +183,20 @@ def cross_validate_graphs(
         InputError: one class only, or fewer cases than folds.
         RadiogenError: a fold failed.
     """
-    splits, scheme = study_splits(table, settings, None)
+    drawn, scheme = study_splits(table, settings, splits)
 
     def fold(_: str, numbered: tuple[int, Split]) -> FoldResult:
         number, split = numbered
         return trainings.score(f"fold{number:02d}", split.train, split.test, training_seed(settings, split.repeat))
 
-    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(splits)}
+    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(drawn)}
     # One fold after another: a network takes all cores by itself.
     results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
     if failures:
         raise RadiogenError(
             f"Fold '{failures[0].case}' of target {table.target} failed: {failures[0].cause}", hint=failures[0].fix
         )
-    return splits, scheme, list(results.values())
+    return drawn, scheme, list(results.values())
 
 
 def held_out_importance(
@@ -256,6 +263,7 @@ def _provenance(
     evaluate: EvaluateSettings,
     *,
     synthetic: bool,
+    splits: Path | None,
 ) -> Provenance:
     chosen = {
         "target": table.target,
@@ -266,7 +274,10 @@ def _provenance(
         "splits": {name: getattr(settings, name) for name in ("seed", "sites", "folds", "repeats", "min_site_cases", "max_site_folds")},
     }  # fmt: skip
     sites = table_hash(table.cohort[["patient", "site"]])
-    return Provenance("classify", chosen, {"clinical": table_hash(clinical), "sites": sites, **trainings.hashes})
+    frozen = hash_inputs({"splits": splits})
+    return Provenance(
+        "classify", chosen, {"clinical": table_hash(clinical), "sites": sites, **frozen, **trainings.hashes}
+    )
 
 
 def _notes(recipe: GraphRecipe, failures: list[Failure]) -> list[str]:

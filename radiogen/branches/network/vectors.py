@@ -18,7 +18,7 @@ def template_voxels(template: NetworkTemplate) -> Integer[np.ndarray, " m"]:
     return np.union1d(np.flatnonzero(template.nodes.reshape(-1)), template.roi_voxels)
 
 
-def kept_values(sampled: Sampled, voxels: Integer[np.ndarray, " m"]) -> Float32[np.ndarray, "4 m"]:
+def kept_values(sampled: Sampled, voxels: Integer[np.ndarray, " m"]) -> Float32[np.ndarray, "4 m+1"]:
     """Return what is kept of a case: the four sequences on the template's voxels, then one 0 to pad with.
 
     At 2 mm some 3 MB, where the vectors of all regions are 100 MB: tracts overlap, and small ones are padded.
@@ -67,7 +67,7 @@ class RegionVectors:
             number: which case, from 0.
             regions: which regions; None: all.
         """
-        values: Float32[np.ndarray, "4 m"] = np.load(self.files[number])
+        values: Float32[np.ndarray, "4 kept"] = np.load(self.files[number])
         places = self._places if regions is None else self._places[regions]
         # One sequence after the other within a row, as the paper lays them side by side.
         return np.ascontiguousarray(values[:, places].transpose(1, 0, 2)).reshape(len(places), -1)
