@@ -41,8 +41,10 @@ def test_a_random_split_is_optimistic_where_features_name_the_site() -> None:
 
 
 def test_the_permutation_test_is_in_the_metrics(tmp_path: Path) -> None:
-    features, cohort = made_up(36, noise=4, strength=2.0)
-    settings = FAST.model_copy(update={"permutations_refit": 9, "permutation_method": "fast"})
+    features, cohort = made_up(36, noise=2, strength=2.0)
+    settings = FAST.model_copy(
+        update={"permutations_refit": 9, "permutation_method": "fast", "folds": 2, "inner_folds": 2}
+    )
     run_classify(features, cohort, "idh", tmp_path, settings, evaluate=QUICK)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert len(metrics["permutation_fast_aucs"]) == 9
@@ -53,12 +55,12 @@ def test_the_permutation_test_is_in_the_metrics(tmp_path: Path) -> None:
 
 def test_the_exact_p_is_the_verdicts(tmp_path: Path) -> None:
     features, cohort = made_up(48, noise=2, strength=4.0)
-    settings = FAST.model_copy(update={"permutations_refit": 3, "folds": 2, "inner_folds": 2})
+    settings = FAST.model_copy(update={"permutations_refit": 2, "folds": 2, "inner_folds": 2})
     metrics = run_classify(features, cohort, "idh", tmp_path, settings, evaluate=QUICK)
-    assert metrics["permutation_refit_p"] == pytest.approx(0.25)
+    assert metrics["permutation_refit_p"] == pytest.approx(1 / 3)
     assert metrics["permutation_p"] < 0.05
-    assert metrics["verdict"] == "undetermined"  # three permutations cannot show more
-    assert "0.25" in metrics["verdict_text"]
+    assert metrics["verdict"] == "undetermined"  # two permutations cannot show more
+    assert "0.33" in metrics["verdict_text"]
 
 
 def folds_file(path: Path, cohort: pd.DataFrame, folds: int = 3) -> Path:
