@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from radiogen.fusion.network_training import (
 )
 from radiogen.fusion.prepare import Preparation, preparation
 from radiogen.types import Labels01
+
+log = logging.getLogger(__name__)
 
 Member = tuple[list[BranchEmbedding], Head]
 
@@ -80,10 +83,15 @@ class NetworkFusion(BranchwiseModel):
         group = np.arange(len(y)) if patient is None else np.asarray(patient, dtype=object)
         weight = row_weights(y, settings.class_weight)
         self.prevalence_ = float(np.average(y, weights=weight))
-        self.columns_ = self._usable_branches(X, y, group)
+        folds = grouped_folds(group, y, min(settings.inner_folds, patients_of_smaller_class(group, y)), self.seed)
+        self.columns_ = {
+            branch: columns
+            for branch, columns in self._usable_branches(X, y, group).items()
+            if self._in_every_fold(X, y, branch, columns, folds)
+        }
         if not self.columns_:
             raise InputError("No branch has enough patients of both classes to learn from.")
-        inner = self._inner(X, y, weight, group, context)
+        inner = self._inner(X, y, weight, folds, context)
         self.choices_ = {branch: self._best_epochs(number, inner, y) for number, branch in enumerate(self.columns_)}
         chosen = [int(self.choices_[branch]["parameters"]["epochs"]) for branch in self.columns_]
         self.choices_[kind], self.inner_probability_ = self._fusion_epochs(inner, chosen, y, weight)
@@ -108,6 +116,18 @@ class NetworkFusion(BranchwiseModel):
         self.tensors_ = safetensors.torch.save({name: value.contiguous() for name, value in tensors.items()})
         self.slopes_ = self._slopes(members, branches, len(y))
         return self
+
+    def _in_every_fold(
+        self, X: pd.DataFrame, y: Labels01, branch: str, columns: list[str], folds: list[np.ndarray]
+    ) -> bool:
+        there = np.isin(np.arange(len(y)), self._rows_with(X, branch, columns))
+        for test in folds:
+            known = there.copy()
+            known[test] = False
+            if min(np.bincount(y[known], minlength=2)) < 2:
+                log.warning("The branch %s has one class only in an inner fold; it is left out.", branch)
+                return False
+        return True
 
     def _seed(self, member: int) -> int:
         return int(np.random.SeedSequence([self.seed, member]).generate_state(1)[0] % 2**31)
@@ -136,14 +156,13 @@ class NetworkFusion(BranchwiseModel):
         return found
 
     def _inner(
-        self, X: pd.DataFrame, y: Labels01, weight: np.ndarray, group: np.ndarray, context: RowContext
+        self, X: pd.DataFrame, y: Labels01, weight: np.ndarray, folds: list[np.ndarray], context: RowContext
     ) -> list[_Inner]:
         settings = self._chosen
         if settings.unseen_site == "refuse":
             settings = settings.model_copy(update={"unseen_site": "identity"})  # an inner fold may leave a site out
         found = []
-        count = min(settings.inner_folds, patients_of_smaller_class(group, y))
-        for test in grouped_folds(group, y, count, self.seed):
+        for test in folds:
             train = np.setdiff1d(np.arange(len(y)), test)
             prepare = {name: preparation(settings, self.seed) for name in self.columns_}
             before = self._prepared(X, context, prepare, train, y)

@@ -28,7 +28,7 @@ _LEAST_MISSING_SHARE = 0.05
 
 
 class UsableColumns(ColumnSelector):
-    """Drop columns that hold fewer than two different values in the training rows.
+    """Drop columns that hold fewer than two different values in the training rows; where all do, the first stays, and says nothing.
 
     Example:
         >>> UsableColumns().fit_transform(np.array([[1.0, 2.0, np.nan], [1.0, 3.0, np.nan]])).tolist()
@@ -40,7 +40,8 @@ class UsableColumns(ColumnSelector):
     def _learn(self, X: Rows, y: Classes, context: RowContext | None) -> None:
         low = np.min(np.where(np.isnan(X), np.inf, X), axis=0, initial=np.inf)
         high = np.max(np.where(np.isnan(X), -np.inf, X), axis=0, initial=-np.inf)
-        self.kept_ = np.flatnonzero(high > low)
+        kept = np.flatnonzero(high > low)
+        self.kept_ = kept if len(kept) else np.array([0])
 
 
 class MedianImputer(FoldStep):

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 import skops.io
 
-from radiogen.cohort.splits import Split
+from radiogen.cohort.splits import Split, grouped_folds
 from radiogen.errors import InputError
 from radiogen.fusion.base import FusedModel
 from radiogen.fusion.bundle import ModelBundle, apply_model, load_model, reproducible_skops, save_model
 from radiogen.fusion.join import FusionTable
 from radiogen.fusion.late import LateFusion
 from radiogen.fusion.nested import cross_validate, fit_split
+from radiogen.fusion.network import NetworkFusion
 from radiogen.fusion.reference import fit_reference
 from radiogen.fusion.shares import branch_shares, share_notes
 from radiogen.stats.auc import auc
@@ -219,16 +220,35 @@ def test_predictions_carry_the_reliability_of_each_branch() -> None:
     assert set(found.choices["classifier"]) == {"clinical", "radiomics", "cross-attention"}
 
 
-def test_a_branch_with_too_few_patients_is_left_out_and_none_at_all_is_refused() -> None:
-    table, split = two_branches(n=80)
+@pytest.mark.parametrize("fusion", ["mean", "gated-attention"])
+def test_a_branch_with_too_few_patients_is_left_out_and_none_at_all_is_refused(fusion: str) -> None:
+    table, split = two_branches(n=60)
+    settings = QUICK.model_copy(update={"fusion": fusion})
     few = table.features.copy()
-    few.iloc[split.train[5:], 6:] = np.nan
-    model = fit_split(replace(table, features=few), split, QUICK.model_copy(update={"fusion": "mean"}))
-    assert list(model.members_) == ["clinical"]
+    few.iloc[split.train[9:], 6:] = np.nan  # four patients of one class keep the branch
+    few.iloc[split.train[[1, 3]], 6:] = np.nan
+    rare = (np.arange(60) == 5).astype(float)
+    constant = few.assign(radiomics_0=rare)[
+        [*few.columns[:6], "radiomics_0"]
+    ]  # one value of it differs, in one inner fold at most
+    assert list(fit_split(replace(table, features=few), split, settings).columns_) == ["clinical"]
+    model = fit_split(replace(table, features=constant, context=None), split, settings)
+    assert np.isfinite(model.predict_proba(constant)).all()
     few[:] = np.nan
-    for fusion in ("mean", "gated-attention"):
-        with pytest.raises(InputError, match="No branch has enough patients"):
-            fit_split(replace(table, features=few), split, QUICK.model_copy(update={"fusion": fusion}))
+    with pytest.raises(InputError, match="No branch has enough patients"):
+        fit_split(replace(table, features=few), split, settings)
+
+
+def test_a_branch_whose_class_an_inner_fold_lacks_is_left_out() -> None:
+    table, split = two_branches(n=60)
+    y = table.y[split.train]
+    folds = grouped_folds(np.arange(len(y)), y, 2, QUICK.seed)
+    settings = QUICK.model_copy(update={"fusion": "gated-attention"})
+    features = table.features.iloc[split.train].copy()
+    lost = [row for row in folds[1] if y[row] == 1]
+    features.iloc[lost, 6:] = np.nan  # no positive case of the second fold has the branch
+    model = NetworkFusion.from_settings(settings, QUICK.seed, table.branch_of).fit(features, y)
+    assert list(model.columns_) == ["clinical"]
 
 
 def test_stacking_says_how_many_branches_it_accepts() -> None:
