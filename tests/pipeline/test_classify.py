@@ -132,6 +132,10 @@ def test_predict_on_new_and_old_cases(done: Path, tmp_path: Path) -> None:
         "model",
     ]
     assert table.set_index("case")["in_training"].sum() == 2
+    assert set(table["prediction_set"]) <= {"positive", "negative", "both", "none"}
+    assert table["threshold"].nunique() == 1
+    assert (table["strangeness"] > 0).all()
+    assert table.loc[table["strangeness"] > 1, "out_of_distribution"].all()
     new = table[~table["in_training"]]
     assert (new["patient"] == new["case"]).all()
     assert new.loc[new["y_true"] == 1, "y_prob"].mean() > new.loc[new["y_true"] == 0, "y_prob"].mean() + 0.3
