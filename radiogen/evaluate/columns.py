@@ -19,9 +19,10 @@ ROLES: dict[str, tuple[str, ...]] = {
     "site": ("site", "siteid", "center", "centre", "institution", "institute", "hospital", "datacollection", "collection", "dataset",
              "datasource", "cohort"),
     "target": ("target", "task", "endpoint", "marker", "biomarker"),
-    "y_true": ("ytrue", "true", "truth", "groundtruth", "gt", "label", "truelabel", "labeltrue", "actual", "observed", "reference", "outcome",
+    "y_true": ("ytrue", "ytest", "true", "truth", "groundtruth", "gt", "label", "truelabel", "labeltrue", "actual", "observed", "reference",
+               "outcome",
                "y", "class", "trueclass"),
-    "y_prob": ("yprob", "prob", "probability", "probabilities", "yscore", "score", "predictionscore", "predprob", "predscore",
+    "y_prob": ("yprob", "prob", "probability", "probabilities", "yproba", "yscore", "score", "predictionscore", "predprob", "predscore",
                "predictedprobability", "probpositive", "prob1", "p1", "ypredproba", "proba", "predproba", "logit", "logits", "risk", "output",
                "prediction", "pred", "ypred", "predicted", "confidence", "p"),
     "y_pred": ("predictedlabel", "predlabel", "labelpred", "predictedclass", "predclass", "ypredlabel", "ypred", "prediction", "pred", "predicted"),
@@ -43,6 +44,11 @@ _SCORE_WORDS = ("pred", "prob", "score", "logit", "softmax", "sigmoid", "output"
 _NEGATIVE_WORDS = (
     "wildtype", "wild_type", "wt", "unmeth", "nonmeth", "intact", "noncodel", "non_codel", "negative", "neg", "class0", "class_0", "low", "lgg",
 )  # fmt: skip
+_POSITIVE_WORDS = ("1", "pos", "positive", "mutant", "mutated", "mut", "mutation", "methylated", "meth", "codeleted", "codel", "codeletion",
+                   "deleted", "yes", "true")  # fmt: skip
+_PROBABILITY_OF = re.compile(r"p\s*\(", re.IGNORECASE)
+"""`P(mutated)` and the like."""
+
 _GRADE_FOUR = ("4", "iv", "high", "hgg", "gbm", "grade", "glioblastoma")
 
 _WORDS = {"t": 1.0, "f": 0.0, "pos": 1.0, "neg": 0.0, "positive": 1.0, "negative": 0.0, "present": 1.0, "absent": 0.0, "high": 1.0, "low": 0.0,
@@ -116,6 +122,27 @@ def wide_columns(columns: Iterable[str], target: str) -> Wide:
     return Wide(labels, tuple(name for name in numeric if name not in complements), complements)
 
 
+def class_scores(columns: Iterable[str]) -> Wide:
+    """Return columns that score one class each, known by their last word, as `prob_0` and `prob_1`, or `p_wildtype` and `p_mutated`.
+
+    Example:
+        >>> class_scores(["id", "softmax_0", "softmax_1"])
+        Wide(labels=(), scores=('softmax_1',), complements=('softmax_0',))
+    """
+    scores, complements = [], []
+    for name in columns:
+        words = _words(name)
+        if len(words) < 2 or not (is_prediction(name) or words[0] in {"p", "class", "softmax"}):
+            continue
+        if re.search("label|class$", str(name).lower()):
+            continue
+        if words[-1] == "0" or _says_negative(name):
+            complements.append(name)
+        elif words[-1] in _POSITIVE_WORDS:
+            scores.append(name)
+    return Wide((), tuple(scores), tuple(complements))
+
+
 def is_prediction(name: str) -> bool:
     """Return whether a column's name says that it holds a prediction and not a fact.
 
@@ -123,7 +150,7 @@ def is_prediction(name: str) -> bool:
         >>> is_prediction("Prediction_score_grade_4"), is_prediction("Grade")
         (True, False)
     """
-    return any(word in simple(name) for word in _SCORE_WORDS)
+    return any(word in simple(name) for word in _SCORE_WORDS) or _PROBABILITY_OF.match(str(name)) is not None
 
 
 def _words(name: str) -> list[str]:
@@ -160,16 +187,17 @@ def _text(value: object) -> str:
 
 
 def numbers(values: pd.Series) -> pd.Series:
-    """Return a column as floats; what is no number becomes NaN, a decimal comma is understood.
+    """Return a column as floats; what is no number becomes NaN, a decimal comma and a percent sign are understood.
 
     Example:
-        >>> numbers(pd.Series(["0,5", "2", "x"])).tolist()
-        [0.5, 2.0, nan]
+        >>> numbers(pd.Series(["0,5", "2", "x"])).tolist(), numbers(pd.Series(["97.5 %"])).tolist()
+        ([0.5, 2.0, nan], [97.5])
     """
     if pd.api.types.is_numeric_dtype(values):
         return values.astype(float)
     text = as_text(values)
-    return pd.to_numeric(text.str.replace(",", ".", regex=False), errors="coerce").astype(float)
+    text = text.str.replace(",", ".", regex=False).str.replace(r"\s*%$", "", regex=True)
+    return pd.to_numeric(text, errors="coerce").astype(float)
 
 
 def binary_labels(values: pd.Series, target: str = "") -> tuple[pd.Series, list[str]]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from radiogen.errors import CohortError
-from radiogen.evaluate.columns import TARGET_WORDS, as_text, binary_labels, find_column, numbers, wide_columns
+from radiogen.evaluate.columns import (
+    TARGET_WORDS,
+    as_text,
+    binary_labels,
+    class_scores,
+    find_column,
+    numbers,
+    wide_columns,
+)
 from radiogen.registry import did_you_mean
 
 _NOTHING = wide_columns([], "idh")
@@ -91,11 +99,38 @@ def find_roles(table: pd.DataFrame, target: str | None, wanted: PredictionColumn
         roles[role] = getattr(wanted, role) or roles[role]
     roles["y_true"] = wanted.label or find_column(columns, "y_true")
     roles["y_prob"] = wanted.score or _score_column(table)
-    problems = _fill_from_wide(columns, target, wanted, roles)
+    problems = _by_class(table, roles) if roles["y_prob"] is None and not _wide_score(columns, target) else []
+    problems = problems or _fill_from_wide(columns, target, wanted, roles)
     roles["y_pred"] = _predicted_label(table, [roles["y_true"], roles["y_prob"]])
     if roles["y_true"] is not None and roles["y_true"] == roles["y_prob"]:
         problems.append(f"column '{roles['y_true']}' cannot be both label and score")
     return {role: column for role, column in roles.items() if column is not None}, problems
+
+
+def _wide_score(columns: list[str], target: str | None) -> bool:
+    """Return whether a score column is named after a target."""
+    names = [target] if target in TARGET_WORDS else list(TARGET_WORDS)
+    found = [wide_columns(columns, str(name)) for name in names]
+    return any(wide.scores or wide.complements for wide in found)
+
+
+def _by_class(table: pd.DataFrame, roles: dict[str, str | None]) -> list[str]:
+    """Take the score of the positive class from columns that score one class each."""
+    found = class_scores(table.columns)
+    if len(found.scores) > 1 or (not found.scores and len(found.complements) > 1):
+        return [f"several score columns: {', '.join(found.scores or found.complements)}; choose with --score-column"]
+    if found.scores and len(found.complements) == 1:
+        total = (numbers(table[found.scores[0]]) + numbers(table[found.complements[0]])).dropna()
+        if len(total) and not any((total - sum_of_both).abs().max() < 0.02 for sum_of_both in (0.0, 1.0, 100.0)):
+            both = f"'{found.complements[0]}' and '{found.scores[0]}'"
+            return [
+                f"the two scores {both} do not sum to 1; give one probability of the positive class (a softmax over both)"
+            ]
+    if found.scores:
+        roles["y_prob"] = found.scores[0]
+    elif found.complements:
+        roles["y_prob"] = roles["complement"] = found.complements[0]
+    return []
 
 
 def _fill_from_wide(

@@ -108,6 +108,7 @@ def check_predictions(
     table = frame.reset_index(drop=frame.index.name is None or frame.index.name in frame.columns)
     table.columns = [str(column).strip() for column in table.columns]
     _raise(name, unknown_columns(table, wanted))
+    table = _without_blank_rows(table, notes)
     if table.empty:
         _raise(name, ["the table has no rows"])
     table = one_value(table, "target", target, name)
@@ -134,6 +135,18 @@ def per_case(predictions: pd.DataFrame) -> pd.DataFrame:
     first = predictions.drop_duplicates("case").set_index("case").sort_index()
     first["y_prob"] = predictions.groupby("case", sort=True)["y_prob"].mean()
     return first.drop(columns=["repeat", "split"])
+
+
+def _without_blank_rows(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    text = table.select_dtypes(include=["object", "string"])
+    blank = table.isna() | text.apply(lambda column: column.astype(str).str.strip() == "").reindex(
+        columns=table.columns, fill_value=False
+    )
+    empty = blank.all(axis=1)
+    if empty.any() and not empty.all():
+        notes.append(f"{int(empty.sum())} empty row(s) are left out.")
+        return table[~empty].reset_index(drop=True)
+    return table
 
 
 def _raise(name: str, problems: list[str]) -> None:
@@ -234,7 +247,8 @@ def _class_problems(y: pd.Series, column: str) -> list[str]:
     if positive and negative:
         return []
     return [
-        f"one class only: label column '{column}' has {positive} positive and {negative} negative rows with a score; both are needed"
+        f"one class only: label column '{column}' has {positive} positive and {negative} negative rows with a score; both are needed (-1 is read "
+        "as unknown: write 0 for the negative class)"
     ]
 
 
@@ -253,8 +267,17 @@ def _probabilities(
     """Return scores as numbers from 0 to 1, and whether they are only ranks."""
     column = roles["y_prob"]
     low, high = float(raw.min()), float(raw.max())
+    if set(raw.unique()) <= {0.0, 1.0}:
+        notes.append(
+            f"'{column}' holds only 0 and 1: calls, not scores; the AUC is then the mean of sensitivity and specificity."
+        )
+        return raw, False
     if low >= 0 and high <= 1:
         return _of_positive_class(raw, table, roles, notes), False
+    if "complement" in roles:
+        notes.append(f"'{column}' scores the negative class; it is turned round.")
+        raw = 100 - raw if low >= 0 and 30 < high <= 100 else -raw
+        low, high = float(raw.min()), float(raw.max())
     if low >= 0 and 30 < high <= 100:
         notes.append(f"'{column}' runs from {low:g} to {high:g} and was read as percent.")
         return raw / 100, False
