@@ -23,8 +23,8 @@ from radiogen.fusion.classifiers import Family
 from radiogen.fusion.context import RowContext
 from radiogen.fusion.join import FusionTable
 from radiogen.fusion.model import FusedClassifier
-from radiogen.fusion.names import CLASSIFIERS
 from radiogen.fusion.nested import fit_split
+from radiogen.fusion.outside import family_named
 from radiogen.fusion.prepare import Preparation
 from radiogen.fusion.reduce import EmbeddingReduction
 from radiogen.fusion.refit import first_repeat, split_auc
@@ -43,6 +43,7 @@ class _PreparedFold:
     steps: list[tuple[str, BaseEstimator]]
     context: RowContext
     parameters: dict[str, dict[str, float | int]]
+    patient: np.ndarray
     seed: int
 
 
@@ -87,9 +88,8 @@ class FastRefit:
             block = site_names(table.cohort["site"]).to_numpy(dtype=object)
         with threadpool_limits(1):
             folds = [_prepared(table, split, settings) for split in drawn]
-        families: dict[str, Family] = {name: CLASSIFIERS.load(name)() for name in folds[0].parameters}
-        for fold in folds[1:]:
-            families |= {name: CLASSIFIERS.load(name)() for name in fold.parameters if name not in families}
+        names = dict.fromkeys(name for fold in folds for name in fold.parameters)
+        families = {name: family_named(name, settings.class_weight) for name in names}
         return cls(folds, len(table.y), block, families)
 
     def blocks(self) -> np.ndarray:
@@ -110,7 +110,9 @@ class FastRefit:
         after = preparation.transform(fold.after, fold.context)
         odds = []
         for name, parameters in fold.parameters.items():
-            model = self.classifiers[name].fit(before, y, parameters, seed=fold.seed)
+            family = self.classifiers[name]
+            fit = getattr(family, "refit", family.fit)
+            model = fit(before, y, parameters, seed=fold.seed, patient=fold.patient)
             probability = model.predict_proba(after)[:, 1].astype(float)
             odds.append(logit(np.clip(probability, EPSILON, 1 - EPSILON)))
         return expit(np.mean(odds, axis=0))
@@ -130,8 +132,11 @@ def _prepared(table: FusionTable, split: Split, settings: ClassifySettings) -> _
     after = prefix.transform(test.to_numpy(dtype=float), new)
     names = prefix.get_feature_names_out(train.columns.to_numpy(dtype=object))
     left = replace(known, columns=names, from_images=np.ones(len(names), dtype=bool), perturbed=None)
+    patient = table.cohort["patient"].to_numpy(dtype=object)[split.train]
     parameters = {name: model.choices_[name]["parameters"] for name in model.members_}
-    return _PreparedFold(split.train, split.test, before, after, list(steps[first:]), left, parameters, model.seed)
+    return _PreparedFold(
+        split.train, split.test, before, after, list(steps[first:]), left, parameters, patient, model.seed
+    )
 
 
 def _looks_at_labels(name: str, step: BaseEstimator) -> bool:
