@@ -23,7 +23,7 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings
 from radiogen.config.network_recipes import GraphModelSettings, GraphRecipe
 from radiogen.errors import RadiogenError
-from radiogen.evaluate.audit import evaluate_predictions
+from radiogen.evaluate.audit import Evaluation, evaluate_predictions
 from radiogen.fusion.graph_bundle import MODEL_FILES, graph_bundle, save_graph_model
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.pipeline.classify import clinical_facts, table_hash
@@ -142,13 +142,7 @@ def run_classify_graphs(
         "synthetic": synthetic,
         "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, found.failures)],
     }  # fmt: skip
-    write_csv(out / _TABLES[0], predictions, index=False)
-    logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in folds]
-    write_csv(out / _TABLES[1], pd.concat(logs, ignore_index=True), index=False)
-    write_connections(out, found.template, held_out_importance(trainings, drawn, results), recipe.settings)
-    write_json(out / _TABLES[3], metrics)
-    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
-    write_classification_report(out / _TABLES[4], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
+    _write_results(out, trainings, folds, predictions, Evaluation(metrics, evaluation.scores), provenance)
     everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
     bundle = graph_bundle(
         everything, recipe.settings, prepared, table, metrics,
@@ -157,6 +151,27 @@ def run_classify_graphs(
     save_graph_model(out / "model", bundle, prepared)
     provenance.record(outputs)
     return GraphsOutcome(_read(out), found.failures)
+
+
+def _write_results(
+    out: Path,
+    trainings: GraphTrainings,
+    folds: list[tuple[Split, FoldResult]],
+    predictions: pd.DataFrame,
+    evaluation: Evaluation,
+    provenance: Provenance,
+) -> None:
+    write_csv(out / _TABLES[0], predictions, index=False)
+    logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in folds]
+    write_csv(out / _TABLES[1], pd.concat(logs, ignore_index=True), index=False)
+    importance = held_out_importance(trainings, folds)
+    write_connections(out, trainings.prepared.template, importance, trainings.settings)
+    write_json(out / _TABLES[3], evaluation.metrics)
+    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
+    synthetic = bool(evaluation.metrics["synthetic"])
+    write_classification_report(
+        out / _TABLES[4], evaluation.metrics, evaluation.scores, provenance=foot, synthetic=synthetic
+    )
 
 
 def cross_validate_graphs(
@@ -200,7 +215,7 @@ def cross_validate_graphs(
 
 
 def held_out_importance(
-    trainings: GraphTrainings, splits: list[Split], results: list[FoldResult]
+    trainings: GraphTrainings, folds: list[tuple[Split, FoldResult]]
 ) -> dict[int, Float[np.ndarray, " e"]]:
     """Return the importance of every connection per class, 0 to 1, over cases that the explained network did not see.
 
@@ -208,11 +223,10 @@ def held_out_importance(
 
     Args:
         trainings: of the study.
-        splits: its splits.
-        results: one per split.
+        folds: its splits and their results.
     """
-    labels = np.concatenate([trainings.y[split.test][result.explained] for split, result in _pairs(splits, results)])
-    values = np.concatenate([result.attribution for result in results])
+    labels = np.concatenate([trainings.y[split.test][result.explained] for split, result in folds])
+    values = np.concatenate([result.attribution for _, result in folds])
     found = {}
     for label in (0, 1):
         mean = np.abs(values[labels == label].mean(axis=0))

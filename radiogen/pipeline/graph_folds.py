@@ -158,13 +158,15 @@ def training_log(result: FoldResult) -> pd.DataFrame:
 
 
 def _arrays(result: FoldResult) -> dict[str, np.ndarray]:
-    return {
+    found = {
         "probability": result.probability,
         "attribution": result.attribution,
         "explained": result.explained.astype(np.int64),
         "history": result.history,
         "best_epoch": np.array([result.best_epoch]),
     }
+    # safetensors writes memory as it lies: a column of a table would bring its neighbours along.
+    return {name: np.ascontiguousarray(values) for name, values in found.items()}
 
 
 def _read(path: Path) -> FoldResult:

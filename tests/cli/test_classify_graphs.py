@@ -23,7 +23,7 @@ BESIDE = {
     "brain.json": {"settings": {"template": "mni152"}},
     "transforms.json": {"output": {"shape": SHAPE, "affine": AFFINE.tolist()}, "sequences": {}},
 }
-NETWORK = {"epochs": 2, "width": 4, "embedding": 3}
+NETWORK = {"epochs": 3, "embedding": 3}
 TABLES = ("predictions.csv", "training.csv", "connections.csv", "metrics.json", "model/graph-network.safetensors")
 
 
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = {
             "values": values, "graphs": {"template": str(folder / "template.npz")}, "network": NETWORK,
             "explanation": {"most_cases": 2, "path_steps": 4},
-            "autoencoder": {"latents": 2, "epochs": 1, "most_rows": 60},
+            "autoencoder": {"latents": 3, "epochs": 2, "most_rows": 100},
         }  # fmt: skip
         recipe = {
             "name": values, "title": "Tiny", "kind": "graph-classification", "method_entry": "none", "paper": {"title": "none"}, "differs": ["all"],

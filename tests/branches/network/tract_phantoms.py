@@ -75,7 +75,9 @@ def phantoms(
         nearby = tracts[np.sign(flat[tracts, 0]) == side]
         while True:
             centre = flat[rng.choice(nearby)] + rng.uniform(-2, 2, 3)
-            inside = (np.linalg.norm(flat - centre, axis=1) <= radius) & head
+            inside = np.linalg.norm(flat - centre, axis=1) <= radius
+            if (inside & ~head).any():  # a ball cut by the edge of the head would tell its place by its shape
+                continue
             share = share_inside(inside.astype(np.float32), template.roi_voxels, template.roi_start)[decides].max()
             if share >= 0.25 if labels[number] else share <= 0.02:
                 break
