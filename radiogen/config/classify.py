@@ -45,7 +45,7 @@ class ClassifySettings(StageSettings):
     """Most test folds made of sites; beyond it the smallest are tested together."""
 
     classifiers: tuple[str, ...] = Field(default=("elastic-net", "xgboost"), min_length=1)
-    """Registered classifiers that are tuned; see `radiogen info`."""
+    """Registered classifiers, which are tuned (see `radiogen info`), and any scikit-learn classifier as `package.module:Class`, which is not."""
 
     fusion: str = "early"
     """How branches become one probability: `early` (one table of all columns); late, one fused classifier per branch and their log-odds: `mean`,

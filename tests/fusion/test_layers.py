@@ -67,6 +67,18 @@ def test_what_a_row_lacks_cannot_move_it(kind: str) -> None:
     assert not torch.allclose(logits, moved)
 
 
+@pytest.mark.parametrize("kind", sorted(HEADS))
+def test_the_order_of_the_branches_does_not_matter(kind: str) -> None:
+    torch.manual_seed(2)
+    head = HEADS[kind](SMALL, 3)
+    features, present = made_up(4, branches=3)
+    present[2, 1] = False
+    order = torch.tensor([2, 0, 1])
+    (logits, share), (again, turned) = head(features, present), head(features[:, order], present[:, order])
+    torch.testing.assert_close(again, logits)
+    torch.testing.assert_close(turned, share[:, order])
+
+
 def test_a_branch_alone_reads_its_vectors_along_the_signs() -> None:
     part = BranchEmbedding(4, SMALL).eval()
     x = torch.randn(5, 4)
