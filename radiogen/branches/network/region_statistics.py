@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Float32, Integer
 
@@ -40,26 +42,33 @@ def region_statistics(
     exact = values.astype(np.float64)
     mean = np.add.reduceat(exact, first) / sizes
     away = exact - np.repeat(mean, sizes)
-    moments = {power: np.add.reduceat(away**power, first) / sizes for power in (2, 3, 4)}
+    square = away * away
+    variance = np.add.reduceat(square, first) / sizes
+    flat = variance <= 1e-12
+    spread = np.where(flat, 1.0, variance)
     # All regions are sorted at once: by region, then by value; a quantile is then a place between two neighbours.
     ranked = exact[np.lexsort((exact, np.repeat(np.arange(len(sizes)), sizes)))]
-    quantile = {share: _quantile(ranked, first, sizes, share) for share in (0.1, 0.25, 0.5, 0.75, 0.9)}
-    flat = moments[2] <= 1e-12
-    spread = np.where(flat, 1.0, moments[2])
-    found = {
-        "mean": mean,
-        "sd": np.sqrt(moments[2]),
-        "p10": quantile[0.1],
-        "p90": quantile[0.9],
-        "median": quantile[0.5],
-        "iqr": quantile[0.75] - quantile[0.25],
-        "skewness": np.where(flat, 0.0, moments[3] / spread**1.5),
-        "kurtosis": np.where(flat, 0.0, moments[4] / spread**2),
-        "energy": np.add.reduceat(exact**2, first),
+
+    def quantile(share: float) -> PerRegion:
+        return _quantile(ranked, first, sizes, share)
+
+    def moment(powers: Float[np.ndarray, " v"], of: float) -> PerRegion:
+        return np.where(flat, 0.0, np.add.reduceat(powers, first) / sizes / spread**of)
+
+    # Only what is asked for is computed: the voxels of all connections are millions.
+    ways: dict[str, Callable[[], PerRegion]] = {
+        "mean": lambda: mean,
+        "sd": lambda: np.sqrt(variance),
+        "p10": lambda: quantile(0.1),
+        "p90": lambda: quantile(0.9),
+        "median": lambda: quantile(0.5),
+        "iqr": lambda: quantile(0.75) - quantile(0.25),
+        "skewness": lambda: moment(square * away, 1.5),
+        "kurtosis": lambda: moment(square * square, 2.0),
+        "energy": lambda: np.add.reduceat(exact * exact, first),
+        "entropy": lambda: _entropy(ranked, first, sizes),
     }
-    if "entropy" in names:
-        found["entropy"] = _entropy(ranked, first, sizes)
-    return [found[name] for name in names]
+    return [ways[name]() for name in names]
 
 
 def _quantile(
