@@ -27,10 +27,10 @@ class EvaluateSettings(StageSettings):
     """A permutation p at or above this is not above chance."""
 
     bootstrap_resamples: int = Field(default=2000, ge=100)
-    """Bootstrap resamples of patients."""
+    """Bootstrap resamples of patients; fewer, but at least 500, for tables of more than 5,000 rows."""
 
     permutations: int = Field(default=2000, ge=99)
-    """Permutations of the outcome for the p-value against chance."""
+    """Permutations of the outcome for the p-value against chance; fewer, but at least 500, for tables of more than 5,000 rows."""
 
     interval: Literal["percentile", "bca"] = "percentile"
     """Bootstrap interval: `percentile` (expanded percentile) or `bca` (bias-corrected and accelerated)."""

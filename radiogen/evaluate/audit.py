@@ -45,6 +45,8 @@ from radiogen.stats.resampling import bootstrap_auc_interval
 from radiogen.stats.within import within_permutation_p
 from radiogen.types import Labels01, Scores
 
+_LEAST_RESAMPLES, _RESAMPLED_ROWS = 500, 10_000_000
+
 _EXTERNAL_NAMES = {
     "external",
     "test",
@@ -92,7 +94,7 @@ def evaluate_predictions(
         >>> evaluate_predictions(table).metrics["verdict"]
         'no-better-than-chance'
     """
-    settings = settings or EvaluateSettings()
+    settings = affordable(settings or EvaluateSettings(), len(predictions))
     # Sums in another order would end in other bytes, and small problems gain nothing from threads.
     with threadpool_limits(1):
         study = _Study.of(check_predictions(predictions), clinical, settings)
@@ -120,10 +122,25 @@ def quick_verdict(
     Raises:
         CohortError: the table cannot be used; lists every problem at once.
     """
-    settings = settings or EvaluateSettings()
+    settings = affordable(settings or EvaluateSettings(), len(predictions))
     with threadpool_limits(1):
         metrics = _Study.of(check_predictions(predictions), clinical, settings).raced(settings)
     return metrics | judge(metrics | {"strata": []}, settings)
+
+
+def affordable(settings: EvaluateSettings, n_rows: int) -> EvaluateSettings:
+    """Return settings with fewer resamples and permutations, at least 500, for tables of more than 5,000 rows, whose intervals are narrow anyway.
+
+    Example:
+        >>> affordable(EvaluateSettings(), 25_000).bootstrap_resamples, affordable(EvaluateSettings(), 500).bootstrap_resamples
+        (500, 2000)
+    """
+    most = max(_LEAST_RESAMPLES, _RESAMPLED_ROWS // max(n_rows, 1))
+    fewer = {
+        "bootstrap_resamples": min(settings.bootstrap_resamples, most),
+        "permutations": min(settings.permutations, most),
+    }
+    return settings.model_copy(update=fewer)
 
 
 @dataclass(frozen=True)

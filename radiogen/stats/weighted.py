@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from radiogen.stats.resampling import Patients, patient_weights
 from radiogen.types import Labels01, Scores
 
-_CELLS = 20_000_000
+_CELLS = 10_000_000
 _LEAST_RESAMPLES = 200
 _CLIP = 1e-6
 _STEPS = 30
@@ -151,6 +151,9 @@ def fit_logistic(
     size = design.shape[1]
     products = (design[:, :, None] * design[:, None, :]).reshape(len(y), size * size)
     coefficients = np.zeros((len(weights), size))
+    if len(weights) > 1:  # the mean resample's fit is near every other one
+        middle = fit_logistic(y, design, weights.mean(axis=0, keepdims=True), offset=offset, ridge=ridge)
+        coefficients += np.nan_to_num(middle)
     known = np.zeros(len(y)) if offset is None else offset
     open_fits = np.arange(len(weights))
     for _ in range(_STEPS):
