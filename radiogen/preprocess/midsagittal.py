@@ -6,7 +6,7 @@ The plane is the one about which the head is most like its own mirror image; the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -75,7 +75,8 @@ def find_midplane(images: Mapping[str, Volume], tumour: Mask, grid: Grid) -> Mid
     inside = foreground(image)
     centre = _world(affine, np.argwhere(inside)).mean(axis=0)
     search = _Search(smooth, tumour.astype(np.uint8), np.linalg.inv(affine), points, values, centre)
-    coarse = [(search((yaw, roll, off)), yaw, roll, off) for yaw in _ANGLES for roll in _ANGLES for off in _OFFSETS_MM]
+    rough = replace(search, points=points[::4], values=values[::4])
+    coarse = [(rough((yaw, roll, off)), yaw, roll, off) for yaw in _ANGLES for roll in _ANGLES for off in _OFFSETS_MM]
     start = np.array(min(coarse)[1:], dtype=float)
     steps = np.vstack([start, *(start + step for step in np.diag([0.07, 0.07, 3.0]))])
     found = minimize(
