@@ -24,6 +24,15 @@ NAMES = {
 }
 """Control -> words on the page."""
 
+_SHORT = {
+    "model": "model",
+    "shuffled-labels": "shuffled labels",
+    "contralateral": "healthy side",
+    "blanked": "painted over",
+    "site-probe": "site probe",
+}
+"""The same for the figure, where letters are dear."""
+
 _COLOURS = {"failed": VERMILLION, "passed": QUIET, "undecided": QUIET, "": BLUE}
 
 
@@ -43,20 +52,16 @@ def controls_figure(results: Mapping[str, Any]) -> Figure:
         if row["auc"] is None:
             continue
         if row["name"] in ("contralateral", "blanked") and row["reference_auc"] is not None:
-            of = "tumour, no shape" if row["name"] == "contralateral" else "tumour, radiomics"
+            of = "tumour, no shape" if row["name"] == "contralateral" else "tumour"
             rows.append(
                 ForestRow(
                     f"{of}  (n={row['n']})", row["reference_auc"], None, number(row["reference_auc"], 2), BLUE, False
                 )
             )
         words = f"{number(row['auc'], 2)} ({interval(row['auc_ci'], 2)})"
-        words += f"  {row['verdict']}" if row["verdict"] else ""
-        name = f"{NAMES[row['name']]}  (n={row['n']})"
-        rows.append(
-            ForestRow(
-                name, row["auc"], bounds(row["auc_ci"]), words, _COLOURS[row["verdict"]], row["verdict"] != "undecided"
-            )
-        )
+        name = f"{_SHORT[row['name']]}  (n={row['n']})"
+        decided = row["verdict"] != "undecided"
+        rows.append(ForestRow(name, row["auc"], bounds(row["auc_ci"]), words, _COLOURS[row["verdict"]], decided))
     ends = [end for row in rows if row.ci for end in row.ci]
     low, high = min([0.3, *ends]), max([0.9, *ends])
     return forest_figure(rows, "AUC (0.5 is chance)", zero=0.5, limits=(max(0.0, low - 0.02), min(1.005, high + 0.02)))
@@ -93,8 +98,8 @@ def write_controls_page(path: Path, results: Mapping[str, Any], *, provenance: M
     """
     figure = PageFigure(
         controls_figure(results),
-        "AUC of the model and of its negative controls with 95 % intervals; for shuffled labels the range of single shuffles. A hollow marker is "
-        "the model on the cases and kind of columns of the control below it.",
+        "AUC of the model and of its negative controls with 95 % intervals; for shuffled labels the range of single shuffles. Vermillion: failed; "
+        "filled grey: passed; hollow grey: undecided. A hollow blue marker is the model on the cases and kind of columns of the control below it.",
     )
     sections = [
         Section(
