@@ -26,12 +26,12 @@ def test_which_connections_changed_is_learned(operator):
 def test_shuffled_labels_are_at_chance():
     rows, y, _ = cohort(200)
     aucs = []
-    for seed in range(6):
+    for seed in range(4):
         shuffled = np.random.default_rng(seed).permutation(y)
-        model = GraphClassifier(GraphNetworkSettings(epochs=30), seed=seed).fit(rows[:120], shuffled[:120])
+        model = GraphClassifier(GraphNetworkSettings(epochs=12), seed=seed).fit(rows[:120], shuffled[:120])
         aucs.append(roc_auc_score(shuffled[120:], model.predict_proba(rows[120:])[:, 1]))
-    # One AUC of 40 against 40 has a standard error of 0.065 by chance, the mean of six 0.026: three of these.
-    assert abs(np.mean(aucs) - 0.5) < 0.08
+    # One AUC of 40 against 40 has a standard error of 0.065 by chance, the mean of four 0.033: three of these.
+    assert abs(np.mean(aucs) - 0.5) < 0.1
 
 
 def test_scikit_learns_own_splitters_and_clone():
