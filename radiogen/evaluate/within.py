@@ -113,9 +113,13 @@ def split_rows(
     patients = np.unique(tidy["patient"].astype(str).to_numpy(dtype=object), return_inverse=True)[1]
     fewest = min(len(np.unique(patients[compared & (y == value)])) for value in (0, 1))
     if compared.mean() < settings.within_share or fewest < settings.min_per_class:
+        why = (
+            f"only {compared.mean():.0%} of the rows lie in a test split that holds both classes"
+            if compared.mean() < settings.within_share
+            else f"only {fewest} patient(s) of the rarer class lie in a test split that holds both classes"
+        )
         return None, [
-            f"Only {compared.mean():.0%} of the rows lie in a split that holds both classes, so cases of different splits are compared with each "
-            "other although different models scored them."
+            f"Cases of different splits are compared with each other although different models scored them, because {why}."
         ]
     position = pd.Series(np.arange(len(cases)), index=cases.index)[tidy["case"]].to_numpy()
     repeats = np.unique(tidy["repeat"].to_numpy(), return_inverse=True)[1]

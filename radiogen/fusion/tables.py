@@ -1,8 +1,9 @@
-"""Reading feature tables that any program wrote."""
+"""Reading feature tables that any program wrote, and the tumour's volume in them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -89,3 +90,32 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=text, low_memory=False)
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise CohortError(f"The feature table {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+_VOLUME_COLUMNS = (
+    (re.compile(r"wt_ml"), 1.0),
+    (re.compile(r"(.*_)?wt_original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
+    (re.compile(r"original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
+)
+"""Columns that hold the tumour's volume, the best first, and their factor to millilitres (PyRadiomics gives cubic millimetres)."""
+
+
+def with_volume(cohort: pd.DataFrame, features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return cohort rows with the whole tumour's volume in `wt_ml`, where a feature table tells it: a trivial baseline, whatever is learned from.
+
+    Args:
+        cohort: indexed by case.
+        features: branch name -> table indexed by case.
+
+    Example:
+        >>> table = pd.DataFrame({"wt_ml": [12.0]}, index=["a"])
+        >>> with_volume(pd.DataFrame(index=["a", "b"]), {"clinical": table})["wt_ml"].tolist()
+        [12.0, nan]
+    """
+    for pattern, factor in _VOLUME_COLUMNS:
+        for table in features.values():
+            column = next((name for name in table.columns if pattern.fullmatch(str(name))), None)
+            if column is not None:
+                volume = pd.to_numeric(table[column][~table.index.duplicated()].reindex(cohort.index), errors="coerce")
+                return cohort.assign(wt_ml=volume * factor)
+    return cohort

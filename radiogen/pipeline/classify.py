@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,13 @@ from radiogen.fusion.nested import NestedResult, cross_validate, fit_all, fit_do
 from radiogen.fusion.perturbed import read_perturbed, variance_shares, with_perturbed
 from radiogen.fusion.reference import fit_reference
 from radiogen.fusion.shares import branch_shares, share_notes
+from radiogen.fusion.tables import with_volume
 from radiogen.pipeline.classify_checks import permutations, random_split
 from radiogen.report.classification import write_classification_report
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.provenance import Provenance, hash_inputs
 
 log = logging.getLogger(__name__)
-
-_VOLUME_COLUMNS = (
-    (re.compile(r"wt_ml"), 1.0),
-    (re.compile(r"(.*_)?wt_original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
-    (re.compile(r"original_shape_(MeshVolume|VoxelVolume)"), 1e-3),
-)
-"""Columns that hold the tumour's volume, the best first, and their factor to millilitres (PyRadiomics gives cubic millimetres)."""
 
 
 def run_classify(
@@ -166,15 +159,10 @@ def clinical_facts(features: Mapping[str, pd.DataFrame], cohort: pd.DataFrame) -
     Returns:
         Index `case`, columns `age, sex, kps, ...` as in the cohort and `wt_ml`.
     """
-    names = [name for name in (*LABEL_COLUMNS, *CLINICAL_COLUMNS) if name in cohort.columns]
+    cohort = cohort if "wt_ml" in cohort.columns else with_volume(cohort, features)
+    names = [name for name in (*LABEL_COLUMNS, *CLINICAL_COLUMNS, "wt_ml") if name in cohort.columns]
     facts = cohort[names].copy()
     facts.index = pd.Index(cohort.index.to_numpy(dtype=object), name="case")
-    for pattern, factor in _VOLUME_COLUMNS:
-        for table in features.values():
-            column = next((name for name in table.columns if pattern.fullmatch(str(name))), None)
-            if column is not None:
-                facts["wt_ml"] = pd.to_numeric(table[column].reindex(facts.index), errors="coerce") * factor
-                return facts
     return facts
 
 

@@ -23,7 +23,7 @@ from radiogen.config.features import ClinicalSettings, RadiomicsSettings
 from radiogen.config.location import LocationSettings
 from radiogen.config.network import NetworkSettings
 from radiogen.errors import CohortError, InputError
-from radiogen.fusion.tables import read_feature_table
+from radiogen.fusion.tables import read_feature_table, with_volume
 from radiogen.pipeline.features import run_features
 from radiogen.registry import did_you_mean
 from radiogen.resources import sha256_file
@@ -78,6 +78,7 @@ def from_tables(tables: Sequence[Path], labels: Labels | None, branches: Sequenc
     cohort = _unlabelled(cases) if labels is None else match_labels(cases, labels)
     if CLINICAL not in features and _is_known(cohort):
         features[CLINICAL] = ClinicalBranch(ClinicalSettings(volumes=False)).transform(cohort)
+    cohort = with_volume(cohort, features)
     if branches is not None:
         features = {name: features[_checked(name, list(features))] for name in branches}
     return Inputs(features, cohort)
@@ -130,7 +131,11 @@ def from_cohort(
         features[name], failed = run_features(name, cohort, out, stage, jobs=jobs, dask=dask, progress=progress)
         failures += failed
         used[name] = card_settings(stage)
-    return Inputs(features, cohort, used, failures)
+    if CLINICAL not in chosen:
+        # Without the branch its volume must still race: a model of other branches could be nothing but the tumour's size.
+        facts = ClinicalBranch(ClinicalSettings(), jobs=jobs, on_failure="skip").extract(cohort).features
+        return Inputs(features, with_volume(cohort, {CLINICAL: facts}), used, failures)
+    return Inputs(features, with_volume(cohort, features), used, failures)
 
 
 def card_settings(settings: StageSettings) -> dict[str, Any]:
