@@ -81,10 +81,14 @@ def _print(metrics: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from radiogen.evaluate.verdict import judged_baselines
+
     console = Console()
     table = Table("", "n", "AUC", "CI", "model minus it", box=None, pad_edge=False)
     table.add_row("model", str(metrics["n"]), *_area(metrics), "")
-    for row in metrics["baselines"]:
+    if metrics["within_split"]:
+        table.add_row("model, inside test splits", str(metrics["n"]), *_area(metrics["within_split"]), "")
+    for row in judged_baselines(metrics):
         table.add_row(
             row["name"], str(row["n"]), *_area(row), f"{row['delta']:+.3f} ({_ends(row['delta_ci'], '+.3f')})"
         )
