@@ -77,8 +77,6 @@ def fit_familiarity(features: pd.DataFrame, patient: np.ndarray, *, share: float
     kept = UsableColumns().fit(values).kept_
     values = values[:, kept]
     names = tuple(str(name) for name in features.columns[kept])
-    if values.shape[1] == 0:
-        raise InputError("No feature varies between the training cases; nothing can be said about unusual ones.")
     held_out = _held_out(values, patient, seed)
     # Each of the two distances takes half of the error.
     rank = math.ceil(round((len(values) + 1) * (1 + share) / 2, 9))
