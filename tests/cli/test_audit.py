@@ -147,3 +147,15 @@ def test_ps_net_from_the_shell(tmp_path: Path, shared_data: Path) -> None:
     assert "verdict: no-better-than-baselines" in result.stdout
     assert "0.886" in result.stdout
     assert "0.752" in result.stdout
+
+
+def test_held_out_sites_are_shown_inside_splits(tmp_path: Path) -> None:
+    table = pd.read_csv(made(tmp_path / "theirs.csv"))
+    table.assign(split="site=" + table["Hospital"]).to_csv(tmp_path / "folds.csv", index=False)
+    args = ["audit", str(tmp_path / "folds.csv"), "-o", str(tmp_path / "out"), "-c", str(quick(tmp_path))]
+    result = RUNNER.invoke(app, args)
+    assert result.exit_code == 0, result.output
+    assert "model, inside test splits" in result.output
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["verdict_auc"], metrics["within_split"]["n_splits"]) == ("within-split", 2)
+    assert "between cases of the same test split" in metrics["verdict_text"]
