@@ -157,10 +157,12 @@ def _sentence(metrics: dict[str, Any]) -> str:
         return text + "; no clinical fact was known to compare it with."
     known = by_name["clinical"].get("c_index", 0.5)
     low, high = adds["c_index_change_ci"]
-    verdict = "adds to them" if low > 0 else "is not shown to add to them"
+    verdict = "orders patients better beside them" if low > 0 else "is not shown to order patients better beside them"
+    p = adds["likelihood_ratio_p"]
+    tested = "" if p is None else f"; likelihood-ratio p {p:.2g}"
     return (
         f"{text}; {', '.join(adds['clinical'])} alone reach {known:.3f}, and the image {verdict}: change in C"
-        f" {adds['c_index_change']:+.3f} [{low:+.3f}, {high:+.3f}]."
+        f" {adds['c_index_change']:+.3f} [{low:+.3f}, {high:+.3f}]{tested}."
     )
 
 

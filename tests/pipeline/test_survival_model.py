@@ -41,7 +41,8 @@ def run(study: Path, out: Path, *more: str) -> tuple[int, str]:
 def out(study: Path) -> Path:
     code, output = run(study, study / "out")
     assert code == 0, output
-    assert "adds to them" in output
+    assert "orders patients better beside them" in output
+    assert "not shown" not in output
     return study / "out"
 
 
