@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from radiogen.cohort.case import read_case
 from radiogen.cohort.masks import read_mask
 from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.cohort.table import read_cohort
@@ -17,6 +18,7 @@ from radiogen.config.segment import SegmentSettings
 from radiogen.errors import ConfigError
 from radiogen.segment import weights as weights_module
 from radiogen.segment.cohort import effective_settings, segment_cohort
+from radiogen.segment.network import NetworkMethod
 from radiogen.stats.overlap import dice
 from tests.segment.data import made_up_case, tiny_weights
 
@@ -137,6 +139,10 @@ def test_probabilities_entropy_confidence_and_flags_are_written(phantoms: Path, 
     saved = load_file(study / "probabilities" / "phantom-001.safetensors")
     assert set(saved) == {"wt", "tc", "et"}
     assert saved["wt"].dtype == np.float16
+    made = NetworkMethod(settings)(read_case(cohort.iloc[0])).probabilities
+    assert made is not None
+    for name, values in made.items():
+        np.testing.assert_array_equal(saved[name], values.astype(np.float16))
     mask = study / "masks" / "phantom-001.nii.gz"
     before = mask.stat().st_mtime_ns
     segment_cohort(cohort, study, settings)
