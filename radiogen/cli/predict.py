@@ -45,6 +45,10 @@ def predict(
     params: Annotated[
         Path | None, typer.Option("--params", help="PyRadiomics parameter YAML, where the model was trained with one.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="YAML, branch: {setting: path}: other files the model was trained with."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Models on images: auto (default), cpu, cuda, cuda:1, mps.")
     ] = None,
@@ -55,6 +59,7 @@ def predict(
     """Apply a model: probabilities, with a warning for training patients, missing features and cases unlike the training."""
     progress = start_logging(quiet, verbose)
     from radiogen.branches.names import BRANCHES
+    from radiogen.config.base import read_yaml_mapping
     from radiogen.errors import InputError
     from radiogen.fusion.bundle import load_model
     from radiogen.fusion.inner_scores import IMAGES
@@ -82,9 +87,10 @@ def predict(
                 f"This model was trained on feature tables that radiogen did not make ({', '.join(foreign)}).",
                 hint="Give the same kind of table with --features.",
             )
+        given = {} if config is None else read_yaml_mapping(config)
         inputs = from_cohort(
             cohort, output, [name for name in bundle.card["features"] if name != IMAGES],
-            settings=settings_from_card(bundle.card["feature_settings"], params), jobs=jobs, progress=progress,
+            settings=settings_from_card(bundle.card["feature_settings"], params, given), jobs=jobs, progress=progress,
         )  # fmt: skip
         if IMAGES in bundle.card["features"]:
             _add_image_scores(model, inputs, output, device or "auto", jobs=jobs, progress=progress)

@@ -82,7 +82,8 @@ def image_bundle(
         "how": _how(name, classifier, weights),
         "features": {KIND: len(settings.sequences)},
         "sequences_in_training": sorted(name for name in settings.sequences if images[name].notna().any()),
-        "settings": settings.model_dump(mode="json"),
+        # The file's hash stands under `weights`; its path is the user's.
+        "settings": {**settings.model_dump(mode="json"), "weights": settings.weights and Path(settings.weights).name},
         "weights": dict(weights),
         "notes": list(metrics.get("notes", table.notes)),
     }

@@ -22,7 +22,7 @@ from radiogen.config.embedding import EmbeddingSettings
 from radiogen.config.features import ClinicalSettings, RadiomicsSettings
 from radiogen.config.location import LocationSettings
 from radiogen.config.network import NetworkSettings
-from radiogen.errors import CohortError, InputError
+from radiogen.errors import CohortError, ConfigError, InputError
 from radiogen.fusion.tables import read_feature_table, with_volume
 from radiogen.pipeline.features import run_features
 from radiogen.registry import did_you_mean
@@ -32,6 +32,8 @@ from radiogen.run.quarantine import Failure
 log = logging.getLogger(__name__)
 
 CLINICAL = "clinical"
+_FILE_KEYS = ("atlas", "atlas_names", "params", "template", "tract_names", "tracts", "weights")
+_FOLDER_KEYS = ("graphs", "preprocessed")
 _SETTINGS: dict[str, type[StageSettings]] = {
     "clinical": ClinicalSettings,
     "embedding": EmbeddingSettings,
@@ -139,35 +141,86 @@ def from_cohort(
 
 
 def card_settings(settings: StageSettings) -> dict[str, Any]:
-    """Return a branch's settings as a model card keeps them: what was set, and the hash of a parameter file instead of its path."""
-    values = settings.model_dump(mode="json", exclude_unset=True)
-    if values.get("params"):
-        values["params"] = sha256_file(values["params"])
+    """Return a branch's settings as a model card keeps them: what was set, and name and hash of a file instead of its path.
+
+    Folders that belong to the cases, and not to the model, are left out: transforms of `radiogen preprocess`, and where graphs are written.
+
+    Args:
+        settings: of one branch.
+    """
+    values = settings.model_dump(mode="json", exclude_unset=True, exclude=set(_FOLDER_KEYS))
+    for name in _FILE_KEYS:
+        # Names, such as those of installed weights or `aal`, stay names.
+        if values.get(name) and Path(values[name]).is_file():
+            values[name] = {"file": Path(values[name]).name, "sha256": sha256_file(values[name])}
     return values
 
 
-def settings_from_card(recorded: Mapping[str, Any], params: Path | None) -> dict[str, Any]:
+def settings_from_card(
+    recorded: Mapping[str, Any], params: Path | None, given: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """Return the branch settings with which a model's features were made.
 
     Args:
         recorded: branch -> what `card_settings` gave.
         params: PyRadiomics parameter file, where the model needs one.
+        given: branch -> setting -> path of a file that the model needs, or of a folder that belongs to the new cases.
 
     Raises:
-        InputError: the model needs a parameter file and `params` is not that file.
+        ConfigError: something else is given than files and folders.
+        InputError: a file that the model needs is missing or is another one; all of them are listed.
     """
     settings = {name: dict(values) for name, values in recorded.items()}
-    radiomics = settings.setdefault("radiomics", {})
-    wanted = radiomics.pop("params", None)
-    if wanted and (params is None or not params.is_file() or sha256_file(params) != wanted):
-        raise InputError(
-            f"The model's radiomics were made with a PyRadiomics parameter file (SHA-256 {wanted[:12]}...); "
-            f"{f'{params} is another one' if params else 'none was given'}.",
-            hint="Give the same file with --params.",
-        )
+    settings.setdefault("radiomics", {})
+    files = _given_files(given or {}, set(settings))
     if params is not None:
-        radiomics["params"] = str(params)
-    return settings
+        files.setdefault("radiomics", {})["params"] = str(params)
+    problems = []
+    for branch, values in settings.items():
+        for name, value in list(values.items()):
+            wanted = _wanted(name, value)
+            if wanted is None:
+                continue
+            file = files.get(branch, {}).get(name)
+            if file is None or not Path(file).is_file() or sha256_file(file) != wanted["sha256"]:
+                called = f"{wanted['file']}, " if wanted["file"] else ""
+                problems.append(
+                    f"{branch}: {name} ({called}SHA-256 {wanted['sha256'][:12]}...); "
+                    f"{'none was given' if file is None else f'{file} is another one'}"
+                )
+    if problems:
+        raise InputError(
+            "The model's features were made with files that are needed again:", problems=problems,
+            hint="Give the same files: the PyRadiomics parameters with --params, others with --config FILE.yaml (branch: {setting: path}).",
+        )  # fmt: skip
+    return {name: {**values, **files.get(name, {})} for name, values in settings.items()}
+
+
+def _wanted(name: str, value: Any) -> dict[str, str] | None:
+    """Return name and hash of the file that a card's value stands for; cards of older models have the hash of `params` alone."""
+    if isinstance(value, Mapping) and set(value) == {"file", "sha256"}:
+        return {key: str(text) for key, text in value.items()}
+    return {"file": "", "sha256": str(value)} if name == "params" and value else None
+
+
+def _given_files(given: Mapping[str, Mapping[str, Any]], branches: set[str]) -> dict[str, dict[str, str]]:
+    accepted = {*_FILE_KEYS, *_FOLDER_KEYS}
+    problems = [f"unknown branch '{name}'" for name in given if name not in branches]
+    problems += [
+        f"'{branch}' is not a mapping of settings to paths"
+        if not isinstance(values, Mapping)
+        else f"'{name}' of {branch} is not the path of a file or folder"
+        for branch, values in given.items()
+        for name in (values if isinstance(values, Mapping) else [""])
+        if name not in accepted
+    ]
+    if problems:
+        raise ConfigError(
+            f"The model's settings are those of its training; accepted are paths, per branch ({', '.join(sorted(branches))}): "
+            f"{', '.join(sorted(accepted))}.",
+            problems=problems,
+        )
+    return {branch: {name: str(path) for name, path in values.items()} for branch, values in given.items()}
 
 
 def read_labels(path: Path) -> Labels:

@@ -75,6 +75,16 @@ def test_a_cohort_runs_the_models_own_branches(clinical_model: Path, tmp_path: P
     assert pd.read_csv(tmp_path / "out" / "predictions.csv")["missing_features"].tolist() == [0, 0]
 
 
+def test_files_of_the_training_are_given_by_a_config(clinical_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "cohort.csv").write_text("case,age,sex\na,30,M\n")
+    (tmp_path / "files.yaml").write_text("clinical: {volumes: false}\n")
+    result = run(
+        clinical_model, tmp_path / "cohort.csv", "--config", tmp_path / "files.yaml", "-o", tmp_path / "out", "--quiet"
+    )
+    assert result.exit_code == 2
+    assert "'volumes' of clinical is not the path of a file or folder" in result.output
+
+
 def test_bad_usage(model: Path, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "out", "--quiet")
     (tmp_path / "cohort.csv").write_text("case,age\na,30\n")

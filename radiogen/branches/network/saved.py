@@ -28,6 +28,8 @@ NETWORK = "graph-network.safetensors"
 TEMPLATE = "template.npz"
 FILES = (CLASSIFIER, NETWORK, TEMPLATE)
 
+_PATHS = ("template", "preprocessed", "graphs", "tracts", "tract_names")
+
 
 def save_graph_classifier(
     folder: str | Path, classifier: GraphClassifier, settings: GraphModelSettings, template: NetworkTemplate
@@ -52,7 +54,7 @@ def save_graph_classifier(
     own = settings.model_copy(
         update={
             # Files are the user's, the device is a matter of whoever applies the model.
-            "graphs": settings.graphs.model_copy(update={"template": None, "preprocessed": None, "graphs": None}),
+            "graphs": settings.graphs.model_copy(update=dict.fromkeys(_PATHS)),
             "network": classifier.chosen_.model_copy(update={"device": "cpu"}),
         }
     )
