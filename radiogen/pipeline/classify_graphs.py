@@ -14,8 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from radiogen.branches.clinical import ClinicalBranch
-from radiogen.branches.network.base import NetworkTemplate
-from radiogen.branches.network.explain import importance_table, write_importance_map
+from radiogen.branches.network.classifier import GraphClassifier
 from radiogen.branches.network.prepared import PreparedGraphs, prepare_graphs
 from radiogen.cohort.splits import Split
 from radiogen.config.classify import ClassifySettings
@@ -28,9 +27,18 @@ from radiogen.fusion.graph_bundle import MODEL_FILES, graph_bundle, save_graph_m
 from radiogen.fusion.join import FusionTable, fusion_table
 from radiogen.pipeline.classify import clinical_facts, table_hash
 from radiogen.pipeline.classify_images import prediction_rows, study_splits, training_seed
+from radiogen.pipeline.graph_explanation import (
+    MAPS,
+    PICTURES,
+    TABLE,
+    learned_checks,
+    write_connections,
+    write_pictures,
+)
 from radiogen.pipeline.graph_folds import FoldResult, GraphTrainings, settings_that_count, training_log
 from radiogen.pipeline.predict_graphs import file_hashes
 from radiogen.report.classification import write_classification_report
+from radiogen.report.explained_network import explained_sections, explanation_words
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs
@@ -40,8 +48,7 @@ log = logging.getLogger(__name__)
 
 STAGE = "classify-graphs"
 
-_TABLES = ("predictions.csv", "training.csv", "connections.csv", "metrics.json", "report.html")
-_MAPS = ("tracts_0.nii.gz", "tracts_1.nii.gz")
+_FILES = ("predictions.csv", "training.csv", TABLE, "metrics.json", "report.html", *MAPS, *PICTURES)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def run_classify_graphs(
     synthetic: bool = False,
     splits: Path | None = None,
 ) -> GraphsOutcome:
-    """Write `predictions.csv`, `training.csv`, `connections.csv`, `metrics.json`, `report.html`, `model/` and one map of tracts per class.
+    """Write `predictions.csv`, `training.csv`, `metrics.json`, `report.html`, `model/`, and tables, maps and pictures of what the networks look at.
 
     All of it is kept where it is still true, and every fold is kept in `folds/` when it is done, so that a killed study goes on with what is left.
 
@@ -125,7 +132,7 @@ def run_classify_graphs(
     patient = table.cohort["patient"].to_numpy(dtype=object)
     trainings = GraphTrainings(recipe.settings, prepared, table.y, patient, hashes, out / "folds")
     provenance = _provenance(recipe, trainings, table, clinical, settings, evaluate, synthetic=synthetic, splits=splits)
-    outputs = [out / name for name in (*_TABLES, *_MAPS)] + [out / "model" / name for name in MODEL_FILES]
+    outputs = [out / name for name in _FILES] + [out / "model" / name for name in MODEL_FILES]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         return GraphsOutcome(_read(out), found.failures)
@@ -142,8 +149,9 @@ def run_classify_graphs(
         "synthetic": synthetic,
         "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, found.failures)],
     }  # fmt: skip
-    _write_results(out, trainings, folds, predictions, Evaluation(metrics, evaluation.scores), provenance)
+    write_csv(out / "predictions.csv", predictions, index=False)
     everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
+    _write_results(out, trainings, folds, everything, Evaluation(metrics, evaluation.scores), provenance)
     bundle = graph_bundle(
         everything, recipe.settings, prepared, table, metrics,
         name=recipe.name, salt=provenance.fingerprint, synthetic=synthetic,
@@ -157,20 +165,31 @@ def _write_results(
     out: Path,
     trainings: GraphTrainings,
     folds: list[tuple[Split, FoldResult]],
-    predictions: pd.DataFrame,
+    trained: GraphClassifier,
     evaluation: Evaluation,
     provenance: Provenance,
 ) -> None:
-    write_csv(out / _TABLES[0], predictions, index=False)
     logs = [training_log(result).assign(split=split.name, repeat=split.repeat) for split, result in folds]
-    write_csv(out / _TABLES[1], pd.concat(logs, ignore_index=True), index=False)
+    write_csv(out / "training.csv", pd.concat(logs, ignore_index=True), index=False)
+    template, explanation = trainings.prepared.template, trainings.settings.explanation
     importance = held_out_importance(trainings, folds)
-    write_connections(out, trainings.prepared.template, importance, trainings.settings)
-    write_json(out / _TABLES[3], evaluation.metrics)
-    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
-    synthetic = bool(evaluation.metrics["synthetic"])
+    write_connections(out, template, importance, trainings.settings)
+    target = str(evaluation.metrics["target"])
+    classes = write_pictures(out, template, importance, explanation.keep, target)
+    checks = learned_checks(trainings, trained, trainings.settings.seed)
+    told = {**checks, "method": explanation.method, "text": explanation_words(evaluation.metrics, checks)}
+    write_json(out / "metrics.json", {**evaluation.metrics, "explanation": told})
     write_classification_report(
-        out / _TABLES[4], evaluation.metrics, evaluation.scores, provenance=foot, synthetic=synthetic
+        out / "report.html",
+        evaluation.metrics,
+        evaluation.scores,
+        explained=explained_sections(evaluation.metrics, checks, classes),
+        provenance={
+            "stage": STAGE,
+            "settings": dict(provenance.settings),
+            "inputs": dict(provenance.inputs),
+        },
+        synthetic=bool(evaluation.metrics["synthetic"]),
     )
 
 
@@ -233,29 +252,6 @@ def held_out_importance(
         of_masks = trainings.settings.explanation.method == "gnnexplainer"
         found[label] = mean if of_masks or mean.max() == 0 else mean / mean.max()
     return found
-
-
-def write_connections(
-    out: Path,
-    template: NetworkTemplate,
-    importance: Mapping[int, Float[np.ndarray, " e"]],
-    settings: GraphModelSettings,
-) -> None:
-    """Write `connections.csv` (every connection of some importance, by name and class) and `tracts_<class>.nii.gz` (those that are kept, summed).
-
-    Args:
-        out: folder.
-        template: of the graphs.
-        importance: class -> importance of every connection.
-        settings: how much is kept.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    tables = [importance_table(template, values).assign(label=label) for label, values in importance.items()]
-    write_csv(out / _TABLES[2], pd.concat(tables, ignore_index=True), index=False)
-    for name, values in zip(_MAPS, importance.values(), strict=True):
-        write_importance_map(out / name, template, values, settings.explanation.keep)
 
 
 def _clinical(cohort: pd.DataFrame, jobs: int) -> pd.DataFrame:

@@ -52,6 +52,7 @@ def write_classification_report(
     scores: pd.DataFrame,
     *,
     importance: pd.DataFrame | None = None,
+    explained: Sequence[Section] = (),
     provenance: Mapping[str, Any] | None = None,
     synthetic: bool = False,
 ) -> None:
@@ -62,6 +63,7 @@ def write_classification_report(
         metrics: of `evaluate.audit.evaluate_predictions`; whatever optional key is missing is shown as unknown or left out.
         scores: one row per case: `y_true, y_prob`, optionally `patient`, and one column `baseline:<name>` per baseline.
         importance: one row per feature: `feature, importance`, optionally `branch, selected_share, coefficient_mean, coefficient_sd`.
+        explained: sections on what the model looks at, where it has no features.
         provenance: settings and input hashes for the page's foot; the verdict's rule is printed with its numbers where the settings name them.
         synthetic: the patients are made up.
 
@@ -81,6 +83,7 @@ def write_classification_report(
         *call_sections(metrics),
         *_paragraph(metrics),
         *_features(importance),
+        *explained,
         *_notes(metrics, urgent=False),
         _rule(metrics, rule_of(provenance)),
     ]

@@ -30,7 +30,13 @@ _ASSUMPTION = (
 
 
 def density_figure(
-    image: Volume, labels: LabelVolume, density: Volume, voxel_size_mm: VoxelSize, title: str = ""
+    image: Volume,
+    labels: LabelVolume,
+    density: Volume,
+    voxel_size_mm: VoxelSize,
+    title: str = "",
+    *,
+    measure: str = "disconnected weight",
 ) -> Figure:
     """Draw axial slices of a case with the density of disconnected tracts over it and the outline of the whole tumour.
 
@@ -40,6 +46,7 @@ def density_figure(
         density: 0 and above on the same voxels; the largest value is the brightest.
         voxel_size_mm: voxel size along the RAS axes, mm.
         title: written on top.
+        measure: what the density is, for the scale.
 
     Example:
         >>> brain = np.random.default_rng(0).random((12, 14, 10), dtype=np.float32)
@@ -67,7 +74,7 @@ def density_figure(
             _letters(axes, f"{index + 1}/{image.shape[2]}")
         colours = ScalarMappable(Normalize(0, 1), "inferno")
         bar = figure.colorbar(colours, ax=cells.tolist(), shrink=0.7)
-        bar.set_label("disconnected weight, share of the largest", color=DARK_INK, fontsize=8)
+        bar.set_label(f"{measure}, share of the largest", color=DARK_INK, fontsize=8)
         bar.ax.tick_params(colors=DARK_QUIET, labelsize=8)
     return figure
 

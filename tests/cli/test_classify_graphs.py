@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -24,7 +25,14 @@ BESIDE = {
     "transforms.json": {"output": {"shape": SHAPE, "affine": AFFINE.tolist()}, "sequences": {}},
 }
 NETWORK = {"epochs": 3, "embedding": 3}
-TABLES = ("predictions.csv", "training.csv", "connections.csv", "metrics.json", "model/graph-network.safetensors")
+TABLES = (
+    "predictions.csv",
+    "training.csv",
+    "connections.csv",
+    "metrics.json",
+    "report.html",
+    "model/graph-network.safetensors",
+)
 
 
 def run(*arguments: object) -> tuple[int, str]:
@@ -99,7 +107,25 @@ def test_outputs_of_a_study(study: Path) -> None:
         image = nib.load(study / f"tracts_{label}.nii.gz")
         assert image.shape == SHAPE
         assert image.get_fdata().max() > 0
-    assert "idh" in (study / "report.html").read_text().lower()
+    page = (study / "report.html").read_text()
+    assert metrics["explanation"]["text"] in page
+    assert "Do not report these connections as a finding" in page  # 16 cases show nothing
+    assert -1 <= metrics["explanation"]["shuffled_labels"] <= 1
+    assert -1 <= metrics["explanation"]["random_weights"] <= 1
+    assert "Connections it weighs in IDH-mutated cases" in page
+    for label in (0, 1):
+        assert "<svg" in (study / f"connections_{label}.svg").read_text()
+        assert (study / f"tracts_{label}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_path_of_the_machine_is_in_a_model(study: Path, folder: Path) -> None:
+    for file in (study / "model").iterdir():
+        texts = [file.read_bytes()]
+        if file.suffix == ".npz":
+            texts = [np.load(file)[name].tobytes() for name in np.load(file).files]
+        for text in texts:
+            assert str(folder).encode() not in text, file.name
+            assert b"cache" not in text, file.name
 
 
 def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(study: Path, folder: Path) -> None:
