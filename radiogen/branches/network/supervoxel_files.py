@@ -17,14 +17,14 @@ from radiogen.run.atomic import write_csv, writing
 
 KIND = "supervoxels"
 
-_OWN = ("centres_mm", "volumes_ml", "labels", "tumour_share")
+_OWN = ("centres_mm", "volumes_ml", "volumes_ml_of_labels")
 _SHARED = ("node_values", "edge_values", "destroyed_nodes", "destroyed_edges")
 
 
 def write_supervoxel_graph(path: str | Path, graph: SupervoxelGraph) -> None:
     """Write a graph as safetensors; `read_graph` and `load_graph_data` of the other kind read it too.
 
-    On top of theirs it holds `centres_mm` and `volumes_ml` and, where the case has a mask, `labels` and `tumour_share`.
+    On top of theirs it holds `centres_mm` and `volumes_ml` and, where the case has a mask, `volumes_ml_of_labels`.
 
     Args:
         path: the file; its name should end in .safetensors.

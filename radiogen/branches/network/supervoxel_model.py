@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from radiogen.branches.network.geometric import importing_geometric
-from radiogen.branches.network.supervoxels import SupervoxelGraph
+from radiogen.branches.network.supervoxels import SupervoxelGraph, painted, supervoxel_graph, supervoxel_map
+from radiogen.cohort.case import CaseImages
 from radiogen.config.supervoxels import SupervoxelModelSettings, SupervoxelNetworkSettings
 from radiogen.errors import InputError, RadiogenError
 from radiogen.run.atomic import write_json, writing
 from radiogen.training.devices import make_fabric
-from radiogen.types import RC
+from radiogen.types import RC, LabelVolume
 
 with importing_geometric():
     from torch_geometric.nn import SAGEConv
@@ -169,6 +170,20 @@ class SupervoxelSegmenter:
         pairs = np.concatenate([graph.edges + offset for graph, offset in zip(graphs, first, strict=True)])
         one_way = torch.tensor(pairs.T.astype(np.int64), device=self.device_)
         return torch.tensor(scaled, device=self.device_), torch.cat([one_way, one_way.flip(0)], dim=1)
+
+
+def segment_by_supervoxels(model: SupervoxelSegmenter, case: CaseImages) -> LabelVolume:
+    """Return the mask that a trained model gives a case: its supervoxels are made, labelled and painted.
+
+    Args:
+        model: trained; its settings say how supervoxels are made.
+        case: its sequences, brain-extracted, of about the voxel size that was learned on.
+
+    Raises:
+        CaseError: the images are empty.
+    """
+    supervoxels = supervoxel_map(case, model.settings.graph)
+    return painted(model.predict(supervoxel_graph(case, supervoxels, settings=model.settings.graph)), supervoxels)
 
 
 def save_supervoxel_model(folder: str | Path, model: SupervoxelSegmenter) -> list[Path]:

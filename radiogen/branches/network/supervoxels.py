@@ -23,6 +23,8 @@ NodeLabels = Integer[np.ndarray, " n"]
 
 EDGE_COLUMN = "touching"
 
+_EACH_LABEL: LabelVolume = np.arange(RC, dtype=np.uint8)[:, None, None]
+
 
 @dataclass(frozen=True)
 class SupervoxelGraph:
@@ -35,8 +37,7 @@ class SupervoxelGraph:
         edges: pairs of touching supervoxels, counted from 0, the first smaller than the second, sorted, each once.
         centres_mm: middle of every supervoxel in the world of the case, mm.
         volumes_ml: volume of every supervoxel, ml.
-        labels: commonest label of every supervoxel's voxels; None: the case has no mask.
-        tumour_share: share of every supervoxel inside the whole tumour, 0 to 1; None: the case has no mask.
+        volumes_ml_of_labels: volume of every supervoxel with no tumour, NCR, ED and ET, ml; None: the case has no mask.
     """
 
     case: str
@@ -45,13 +46,22 @@ class SupervoxelGraph:
     edges: Integer[np.ndarray, "e 2"]
     centres_mm: Float[np.ndarray, "n 3"]
     volumes_ml: Float[np.ndarray, " n"]
-    labels: NodeLabels | None = None
-    tumour_share: Float32[np.ndarray, " n"] | None = None
+    volumes_ml_of_labels: Float[np.ndarray, "n 4"] | None = None
 
     @property
     def n_nodes(self) -> int:
         """Return the number of supervoxels."""
         return len(self.node_values)
+
+    @property
+    def labels(self) -> NodeLabels | None:
+        """Return the commonest label of every supervoxel's voxels, the smaller one of two; None: the case has no mask."""
+        return None if self.volumes_ml_of_labels is None else np.argmax(self.volumes_ml_of_labels, axis=1)
+
+    @property
+    def tumour_share(self) -> Float[np.ndarray, " n"] | None:
+        """Return the share of every supervoxel inside the whole tumour, 0 to 1; None: the case has no mask."""
+        return None if self.volumes_ml_of_labels is None else self.volumes_ml_of_labels[:, 1:].sum(1) / self.volumes_ml
 
 
 def supervoxel_map(case: CaseImages, settings: SupervoxelSettings | None = None) -> SupervoxelMap:
@@ -123,16 +133,15 @@ def supervoxel_graph(
         else np.full((len(sizes), len(settings.quantiles)), np.nan, dtype=np.float32)
         for name in SEQUENCES
     }
-    shares = None if mask is None else label_shares(mask, supervoxels)
+    voxel_ml = float(np.prod(case.grid.voxel_size_mm)) / 1000
     return SupervoxelGraph(
         case=case.case,
         node_values=np.concatenate(list(values.values()), axis=1),
         node_columns=tuple(f"{name}_q{round(100 * quantile)}" for name in values for quantile in settings.quantiles),
         edges=touching_pairs(supervoxels),
         centres_mm=_centres_mm(supervoxels, sizes, case),
-        volumes_ml=sizes * float(np.prod(case.grid.voxel_size_mm)) / 1000,
-        labels=None if shares is None else np.argmax(shares, axis=1),
-        tumour_share=None if shares is None else shares[:, 1:].sum(1).astype(np.float32),
+        volumes_ml=sizes * voxel_ml,
+        volumes_ml_of_labels=None if mask is None else label_counts(mask, supervoxels) * voxel_ml,
     )
 
 
@@ -158,21 +167,20 @@ def touching_pairs(supervoxels: SupervoxelMap) -> Integer[np.ndarray, "e 2"]:
     return np.stack([keys // n - 1, keys % n - 1], axis=1)
 
 
-def label_shares(mask: LabelVolume, supervoxels: SupervoxelMap) -> Float[np.ndarray, "n 4"]:
-    """Return the share of every supervoxel that has no tumour, and each of radiogen's labels 1 to 3.
+def label_counts(mask: LabelVolume, supervoxels: SupervoxelMap) -> Integer[np.ndarray, "n 4"]:
+    """Return how many voxels of every supervoxel have no tumour, and each of radiogen's labels 1 to 3.
 
     Args:
         mask: in radiogen's labels; 4, a resection cavity, is no tumour.
         supervoxels: on the same voxels.
 
     Example:
-        >>> label_shares(np.array([[[0, 2, 4, 3]]], dtype=np.uint8), np.array([[[1, 1, 1, 2]]])).round(2).tolist()
-        [[0.67, 0.0, 0.33, 0.0], [0.0, 0.0, 0.0, 1.0]]
+        >>> label_counts(np.array([[[0, 2, 4, 3]]], dtype=np.uint8), np.array([[[1, 1, 1, 2]]])).tolist()
+        [[2, 0, 1, 0], [0, 0, 0, 1]]
     """
     inside = supervoxels > 0
     place = (supervoxels[inside] - 1).astype(np.int64) * RC + mask[inside] % RC
-    counts = np.bincount(place, minlength=int(supervoxels.max()) * RC).reshape(-1, RC)
-    return counts / counts.sum(axis=1, keepdims=True)
+    return np.bincount(place, minlength=int(supervoxels.max()) * RC).reshape(-1, RC)
 
 
 def painted(labels: NodeLabels, supervoxels: SupervoxelMap) -> LabelVolume:
@@ -189,32 +197,32 @@ def painted(labels: NodeLabels, supervoxels: SupervoxelMap) -> LabelVolume:
     return np.concatenate([[0], labels]).astype(np.uint8)[supervoxels]
 
 
-def achievable_dice(mask: LabelVolume, supervoxels: SupervoxelMap) -> dict[str, float]:
-    """Return the share of brain voxels (`accuracy`) and the Dice per region that no labelling of whole supervoxels by their mode can pass.
+def painted_dice(graph: SupervoxelGraph, labels: NodeLabels) -> dict[str, float]:
+    """Return how well labels of nodes, painted onto the voxels, agree with the mask: exact, without the voxels.
+
+    With the graph's own `labels` this is the most that whole supervoxels labelled by their mode reach.
 
     Args:
-        mask: in radiogen's labels.
-        supervoxels: on the same voxels.
+        graph: of a case with a mask.
+        labels: one per node.
 
     Returns:
-        `accuracy`, `wt`, `tc`, `et`; the Dice of a region that neither has is NaN.
+        `accuracy`, the share of the brain with the right label, and the Dice of `wt`, `tc` and `et`; NaN for a region that neither has.
+
+    Raises:
+        CaseError: the case has no mask.
 
     Source: achievable segmentation accuracy, Liu et al. 2011, CVPR (entropy rate superpixels); the paper chose k and m by it.
-
-    Example:
-        >>> mask = np.array([[[1, 2, 2, 0]]], dtype=np.uint8)
-        >>> found = achievable_dice(mask, np.array([[[1, 1, 1, 2]]]))
-        >>> found["accuracy"], found["wt"], found["tc"]
-        (0.75, 1.0, 0.0)
     """
-    inside = supervoxels > 0
-    shares = label_shares(mask, supervoxels)
-    sizes = np.bincount(supervoxels[inside])[1:]
-    best = region_masks(painted(np.argmax(shares, axis=1), supervoxels))
-    found = {"accuracy": float((shares.max(axis=1) * sizes).sum() / sizes.sum())}
-    for name, region in region_masks(mask).items():
-        both = int(region.sum()) + int(best[name].sum())
-        found[name] = 2 * int((region & best[name]).sum()) / both if both else float("nan")
+    volumes = graph.volumes_ml_of_labels
+    if volumes is None:
+        raise CaseError(f"Case {graph.case} has no mask to compare with.", hint="Build its graph with one.")
+    found = {"accuracy": float(volumes[np.arange(len(labels)), labels].sum() / graph.volumes_ml.sum())}
+    in_region = {name: region.ravel() for name, region in region_masks(_EACH_LABEL).items()}
+    for name, inside in in_region.items():
+        truth, chosen = volumes[:, inside].sum(1), inside[labels]
+        both = float(truth.sum() + graph.volumes_ml[chosen].sum())
+        found[name] = 2 * float(truth[chosen].sum()) / both if both > 0 else float("nan")
     return found
 
 
@@ -227,7 +235,7 @@ def as_patient_graph(graph: SupervoxelGraph) -> PatientGraph:
         graph: of a case.
     """
     n, e = graph.n_nodes, len(graph.edges)
-    nodes = np.full(n, np.nan, dtype=np.float32) if graph.tumour_share is None else graph.tumour_share
+    nodes = np.full(n, np.nan) if graph.tumour_share is None else graph.tumour_share
     filled, whole = (nodes * graph.volumes_ml)[graph.edges].sum(1), graph.volumes_ml[graph.edges].sum(1)
     return PatientGraph(
         case=graph.case,
@@ -235,7 +243,7 @@ def as_patient_graph(graph: SupervoxelGraph) -> PatientGraph:
         edge_values=np.ones((e, 1), dtype=np.float32),
         node_columns=graph.node_columns,
         edge_columns=(EDGE_COLUMN,),
-        destroyed_nodes=nodes,
+        destroyed_nodes=nodes.astype(np.float32),
         destroyed_edges=(filled / whole).astype(np.float32),
     )
 

@@ -39,8 +39,7 @@ def planted(seed, side=6):
         edges,
         np.zeros((side**3, 3)),
         np.ones(side**3),
-        labels,
-        (labels > 0).astype(np.float32),
+        np.eye(4)[labels],
     )
 
 
@@ -89,7 +88,10 @@ def test_numbering_of_nodes_and_labels_of_the_case_change_nothing(learned):
     order = np.random.default_rng(0).permutation(graph.n_nodes)
     place = np.argsort(order)
     moved = dataclasses.replace(
-        graph, node_values=graph.node_values[order], edges=np.sort(place[graph.edges], axis=1), labels=None
+        graph,
+        node_values=graph.node_values[order],
+        edges=np.sort(place[graph.edges], axis=1),
+        volumes_ml_of_labels=None,
     )
     np.testing.assert_allclose(learned.predict_proba(moved), learned.predict_proba(graph)[order], atol=1e-5)
     np.testing.assert_allclose(learned.predict_proba(graph).sum(1), 1, atol=1e-5)
@@ -127,7 +129,7 @@ def test_scaling_is_that_of_the_training_graphs(learned):
 
 
 def test_graphs_that_cannot_be_learned_from_are_all_named(learned):
-    good, blind = planted(0), dataclasses.replace(planted(1), labels=None)
+    good, blind = planted(0), dataclasses.replace(planted(1), volumes_ml_of_labels=None)
     other = dataclasses.replace(planted(2), node_columns=("t2f_q50", "t1c_q90"))
     with pytest.raises(InputError, match=r"(?s)case-1: it has no mask.*case-2: its features differ"):
         SupervoxelSegmenter(SMALL).fit([good, blind, other])
