@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -35,10 +35,11 @@ def test_help_imports_nothing_heavy_and_is_quick() -> None:
     assert loaded.strip() == "[]"
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "radiogen", "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
-    # The contract is 0.5 s; the margin is for machines that are busy with the rest of the suite.
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # The contract is 0.5 s. Processor time, because the machine is busy with the rest of the suite, and a margin for slower ones.
     assert min(times) < 1.5
 
 
