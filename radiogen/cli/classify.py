@@ -199,12 +199,12 @@ def classify(
             raise InputError("--recipe takes one --target.")
         if cohort is None:
             raise InputError("--recipe learns from images: give a cohort.csv.")
-        if is_graph_recipe(recipe):
-            if features or branches or weights:
-                raise InputError("A recipe of brain networks takes no --features, --branches or --weights.")
-            _from_graphs(cohort, labels, target, output, settings, recipe, device, splits, jobs=jobs, progress=progress)
-            return
         tables = {"features": features, "branches": _names(branches), "params": params, "splits": splits}
+        if is_graph_recipe(recipe):
+            if weights:
+                raise InputError("A recipe of brain networks takes no --weights.")
+            _from_graphs(cohort, labels, target, output, settings, recipe, device, tables, jobs=jobs, progress=progress)
+            return
         _from_images(
             cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device}, tables,
             jobs=jobs, progress=progress,
@@ -334,16 +334,17 @@ def _from_graphs(
     settings: ClassifySettings,
     recipe: str,
     device: str | None,
-    splits: Path | None,
+    tables: Mapping[str, Any],
     *,
     jobs: int,
     progress: bool,
 ) -> None:
-    """Train and test a recipe's graph network on the cohort's brain networks."""
+    """Train and test a recipe's graph network on the cohort's brain networks, beside tables where there are any."""
     from radiogen.branches.network.recipe_table import read_graph_recipe
     from radiogen.cohort.join import join_labels
     from radiogen.cohort.table import read_cohort
     from radiogen.pipeline.classify_graphs import graph_recipe_with, run_classify_graphs
+    from radiogen.pipeline.classify_graphs_stacked import run_graphs_stacked
     from radiogen.pipeline.inputs import read_labels
     from radiogen.run.quarantine import write_failures
 
@@ -351,13 +352,25 @@ def _from_graphs(
     if labels is not None:
         table, _ = join_labels(table, [read_labels(labels)])
     chosen = graph_recipe_with(read_graph_recipe(recipe), {"seed": settings.seed, "device": device})
-    outcome = run_classify_graphs(chosen, table, target, output, settings, jobs=jobs, progress=progress, splits=splits)
+    failed: list[Failure] = []
+    stacked = bool(tables["features"] or tables["branches"])
+    if stacked:
+        inputs = _beside(cohort, labels, output, tables, jobs=jobs, progress=progress)
+        failed += inputs.failures
+        outcome = run_graphs_stacked(
+            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, splits=tables["splits"],
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+    else:
+        outcome = run_classify_graphs(
+            chosen, table, target, output, settings, jobs=jobs, progress=progress, splits=tables["splits"]
+        )
     write_failures(output / "failed.csv", outcome.failures, stages=["prepare-graphs"])
     typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(
-        f"report: {output / 'report.html'}\nmodel:  {output / 'model'}\nconnections: {output / 'connections.csv'}"
-    )
-    fail_if_incomplete(len(outcome.failures), output / "failed.csv")
+    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
+    if not stacked:
+        typer.echo(f"connections: {output / 'connections.csv'}")
+    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
 
 
 def _beside(

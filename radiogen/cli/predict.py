@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,7 @@ def predict(
     from radiogen.config.base import read_yaml_mapping
     from radiogen.errors import InputError
     from radiogen.fusion.bundle import load_model
-    from radiogen.fusion.inner_scores import IMAGES
+    from radiogen.fusion.inner_scores import GRAPHS, IMAGES
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels, settings_from_card
     from radiogen.pipeline.predict import is_graph_model, is_image_model, run_predict, warnings_about
 
@@ -81,7 +82,8 @@ def predict(
         source = labels or cohort
         inputs = from_tables(features, None if source is None else read_labels(source))
     elif cohort is not None:
-        foreign = sorted(set(bundle.card["features"]) - {*BRANCHES.names(), IMAGES})
+        scored = (IMAGES, GRAPHS)
+        foreign = sorted(set(bundle.card["features"]) - {*BRANCHES.names(), *scored})
         if foreign:
             raise InputError(
                 f"This model was trained on feature tables that radiogen did not make ({', '.join(foreign)}).",
@@ -89,11 +91,10 @@ def predict(
             )
         given = {} if config is None else read_yaml_mapping(config)
         inputs = from_cohort(
-            cohort, output, [name for name in bundle.card["features"] if name != IMAGES],
+            cohort, output, [name for name in bundle.card["features"] if name not in scored],
             settings=settings_from_card(bundle.card["feature_settings"], params, given), jobs=jobs, progress=progress,
         )  # fmt: skip
-        if IMAGES in bundle.card["features"]:
-            _add_image_scores(model, inputs, output, device or "auto", jobs=jobs, progress=progress)
+        _add_scores(model, bundle.card["features"], inputs, output, device, jobs=jobs, progress=progress)
     else:
         raise InputError("No cases.", hint="Give a cohort.csv, or --features TABLE.")
     predictions = run_predict(model, inputs.features, output, cohort=inputs.cohort)
@@ -104,17 +105,39 @@ def predict(
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
 
 
-def _add_image_scores(model: Path, inputs: Inputs, output: Path, device: str, *, jobs: int, progress: bool) -> None:
-    """Score the cases by the networks of a model that fuses images with tables."""
-    prepare_torch()
-    from radiogen.fusion.inner_scores import IMAGES
-    from radiogen.pipeline.predict_images import image_scores
+def _add_scores(
+    model: Path,
+    branches: Collection[str],
+    inputs: Inputs,
+    output: Path,
+    device: str | None,
+    *,
+    jobs: int,
+    progress: bool,
+) -> None:
+    """Score the cases by the networks of a model that fuses images or brain networks with tables."""
+    from radiogen.fusion.inner_scores import GRAPHS, IMAGES
     from radiogen.run.quarantine import write_failures
 
-    scores, failures = image_scores(model / IMAGES, inputs.cohort, device=device, jobs=jobs, progress=progress)
-    inputs.features[IMAGES] = scores
-    inputs.failures.extend(failures)
-    write_failures(output / "failed.csv", failures, stages=["prepare-images"])
+    if IMAGES in branches:
+        prepare_torch()
+        from radiogen.pipeline.predict_images import image_scores
+
+        scores, failures = image_scores(
+            model / IMAGES, inputs.cohort, device=device or "auto", jobs=jobs, progress=progress
+        )
+        inputs.features[IMAGES] = scores
+        inputs.failures.extend(failures)
+        write_failures(output / "failed.csv", failures, stages=["prepare-images"])
+    if GRAPHS in branches:
+        from radiogen.pipeline.predict_graphs import graph_scores
+
+        scores, failures = graph_scores(
+            model / GRAPHS, inputs.cohort, device=device or "cpu", jobs=jobs, progress=progress
+        )
+        inputs.features[GRAPHS] = scores
+        inputs.failures.extend(failures)
+        write_failures(output / "failed.csv", failures, stages=["prepare-graphs"])
 
 
 def _from_images(

@@ -20,6 +20,12 @@ IMAGES = "images"
 IMAGE_SCORE = "image_score"
 """Its column: log-odds of the positive class."""
 
+GRAPHS = "graphs"
+"""The same of networks that look at brain networks."""
+
+GRAPH_SCORE = "graph_score"
+"""Its column."""
+
 _EPSILON = 1e-6
 
 
@@ -33,18 +39,19 @@ def training_key(cases: Iterable[str]) -> str:
     return content_hash(sorted(str(case) for case in cases))
 
 
-def image_score_table(cases: pd.Index, probability: Float[np.ndarray, " n"]) -> pd.DataFrame:
+def score_table(cases: pd.Index, probability: Float[np.ndarray, " n"], column: str = IMAGE_SCORE) -> pd.DataFrame:
     """Return the branch of networks' scores: log-odds, so that the last hundredths count as they should.
 
     Args:
         cases: case ids.
         probability: of the positive class.
+        column: name of the scores.
 
     Example:
-        >>> image_score_table(pd.Index(["a"]), np.array([0.5]))["image_score"].tolist()
+        >>> score_table(pd.Index(["a"]), np.array([0.5]))["image_score"].tolist()
         [0.0]
     """
-    return pd.DataFrame({IMAGE_SCORE: logit(np.clip(probability, _EPSILON, 1 - _EPSILON))}, index=cases)
+    return pd.DataFrame({column: logit(np.clip(probability, _EPSILON, 1 - _EPSILON))}, index=cases)
 
 
 def with_inner_scores(table: FusionTable, scores: Mapping[str, pd.DataFrame], notes: Sequence[str] = ()) -> FusionTable:

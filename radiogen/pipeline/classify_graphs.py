@@ -43,6 +43,7 @@ from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs
 from radiogen.run.quarantine import Failure
+from radiogen.types import Labels01
 
 log = logging.getLogger(__name__)
 
@@ -125,12 +126,10 @@ def run_classify_graphs(
     found = prepare_graphs(cohort, recipe.settings, cache_folder, jobs=jobs, progress=progress)
     features = {"graphs": found.facts, "clinical": _clinical(cohort.loc[found.facts.index], jobs)}
     table = fusion_table(features, cohort.loc[found.facts.index], target)
-    prepared = _ordered(found, table)
-    rows = cohort.loc[table.features.index]
-    clinical = clinical_facts(features, rows)
-    hashes = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
+    clinical = clinical_facts(features, cohort.loc[table.features.index])
     patient = table.cohort["patient"].to_numpy(dtype=object)
-    trainings = GraphTrainings(recipe.settings, prepared, table.y, patient, hashes, out / "folds")
+    trainings = graph_trainings(recipe, found, cohort.loc[table.features.index], table.y, patient, out)
+    prepared = trainings.prepared
     provenance = _provenance(recipe, trainings, table, clinical, settings, evaluate, synthetic=synthetic, splits=splits)
     outputs = [out / name for name in _FILES] + [out / "model" / name for name in MODEL_FILES]
     if provenance.is_current(outputs):
@@ -147,7 +146,7 @@ def run_classify_graphs(
         "branches": ["graphs"],
         "template": {"name": found.template.name, "nodes": found.template.n_nodes, "connections": found.template.n_edges},
         "synthetic": synthetic,
-        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *_notes(recipe, found.failures)],
+        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *graph_notes(recipe, found.failures)],
     }  # fmt: skip
     write_csv(out / "predictions.csv", predictions, index=False)
     everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
@@ -258,10 +257,23 @@ def _clinical(cohort: pd.DataFrame, jobs: int) -> pd.DataFrame:
     return ClinicalBranch(ClinicalSettings(), jobs=jobs, on_failure="skip").extract(cohort).features
 
 
-def _ordered(found: PreparedGraphs, table: FusionTable) -> PreparedGraphs:
-    """Return the cases with a known label, in the order of the table."""
-    place = found.facts.index.get_indexer(table.features.index)
-    return replace(found, rows=found.rows[place], facts=found.facts.iloc[place])
+def graph_trainings(
+    recipe: GraphRecipe, found: PreparedGraphs, cohort: pd.DataFrame, y: Labels01, patient: np.ndarray, out: Path
+) -> GraphTrainings:
+    """Return the trainings of a study, which are kept in `out/folds`.
+
+    Args:
+        recipe: graphs and network.
+        found: graphs of these cases, and maybe of others.
+        cohort: rows of the cases.
+        y: 0/1 label per case.
+        patient: patient per case.
+        out: folder of the study.
+    """
+    place = found.facts.index.get_indexer(cohort.index)
+    prepared = replace(found, rows=found.rows[place], facts=found.facts.iloc[place])
+    hashes = {str(case): content_hash(file_hashes(row)) for case, row in cohort.iterrows()}
+    return GraphTrainings(recipe.settings, prepared, y, patient, hashes, Path(out) / "folds")
 
 
 def _provenance(
@@ -290,7 +302,13 @@ def _provenance(
     )
 
 
-def _notes(recipe: GraphRecipe, failures: list[Failure]) -> list[str]:
+def graph_notes(recipe: GraphRecipe, failures: list[Failure]) -> list[str]:
+    """Return what a reader must know of a recipe's result: cases left out, and what the paper reports.
+
+    Args:
+        recipe: graphs and network.
+        failures: cases that could not be prepared.
+    """
     left_out = (
         [f"{len(failures)} case(s) left out because they have no graph; failed.csv says why."] if failures else []
     )

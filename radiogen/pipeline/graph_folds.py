@@ -63,8 +63,13 @@ class GraphTrainings:
     hashes: Mapping[str, str]
     folder: Path | None = None
 
-    def score(self, name: str, train: Rows, test: Rows, seed: int) -> FoldResult:
-        """Train on some cases and look at others; kept where the same was done before.
+    @property
+    def cases(self) -> pd.Index:
+        """Return the case id of every row."""
+        return self.prepared.facts.index
+
+    def probability(self, name: str, train: Rows, test: Rows, seed: int) -> Float[np.ndarray, " test"]:
+        """Return the probability of every test row by a network that saw the training rows only, without any explanation.
 
         Args:
             name: of the file that keeps it.
@@ -75,11 +80,26 @@ class GraphTrainings:
         Raises:
             InputError: a class has too few patients.
         """
+        return self.score(name, train, test, seed, explain=False).probability
+
+    def score(self, name: str, train: Rows, test: Rows, seed: int, *, explain: bool = True) -> FoldResult:
+        """Train on some cases and look at others; kept where the same was done before.
+
+        Args:
+            name: of the file that keeps it.
+            train: rows to learn from.
+            test: rows to predict.
+            seed: of the training.
+            explain: also find the connections that the network looks at.
+
+        Raises:
+            InputError: a class has too few patients.
+        """
         path = None if self.folder is None else Path(self.folder) / f"{name}.safetensors"
-        provenance = self.provenance(train, test, seed)
+        provenance = self.provenance(train, test, seed, explain=explain)
         if path is not None and provenance.is_current([path]):
             return _read(path)
-        result = self._result(self.fitted(train, seed), test)
+        result = self._result(self.fitted(train, seed), test, explain=explain)
         if path is not None:
             make_folder(path.parent)
             with writing(path) as beside:
@@ -100,28 +120,28 @@ class GraphTrainings:
         classifier = graph_classifier(self.settings, seed)
         return classifier.fit(self.prepared.rows[train], self.y[train], self.patient[train])
 
-    def _result(self, classifier: GraphClassifier, test: Rows) -> FoldResult:
+    def _result(self, classifier: GraphClassifier, test: Rows, *, explain: bool) -> FoldResult:
         rows, chosen = self.prepared.rows[test], self.settings.explanation
-        explained = np.sort(
-            np.concatenate([np.flatnonzero(self.y[test] == label)[: chosen.most_cases] for label in (0, 1)])
-        )
-        of_masks = chosen.method == "gnnexplainer"
-        attribute = case_importance if of_masks else case_attribution
+        most = chosen.most_cases if explain else 0
+        explained = np.sort(np.concatenate([np.flatnonzero(self.y[test] == label)[:most] for label in (0, 1)]))
+        attribute = case_importance if chosen.method == "gnnexplainer" else case_attribution
+        nothing: Float[np.ndarray, "0 e"] = np.zeros((0, len(rows.edges)))
         return FoldResult(
             classifier.predict_proba(rows)[:, 1],
-            attribute(classifier, rows[explained], chosen),
+            attribute(classifier, rows[explained], chosen) if explain else nothing,
             explained,
             np.array(classifier.history_, dtype=np.float64),
             classifier.best_epoch_,
         )
 
-    def provenance(self, train: Rows, test: Rows, seed: int) -> Provenance:
+    def provenance(self, train: Rows, test: Rows, seed: int, *, explain: bool = True) -> Provenance:
         """Return what a training and its predictions depend on.
 
         Args:
             train: rows to learn from.
             test: rows to predict; none for a model.
             seed: of the training.
+            explain: with the connections that the network looks at.
         """
         cases = self.prepared.facts.index.astype(str)
         learned = {
@@ -134,6 +154,7 @@ class GraphTrainings:
             "seed": seed,
             "template": self.prepared.digest,
             "order": content_hash([cases[row] for row in train]),
+            **({} if explain else {"explain": False}),
         }
         return Provenance(STAGE, chosen, {**learned, **scored})
 

@@ -10,21 +10,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from radiogen.branches.embedding.model import ImageClassifier
 from radiogen.branches.embedding.weights import describe_weights
-from radiogen.cohort.splits import grouped_folds, patients_of_smaller_class
+from radiogen.cohort.splits import Rows
 from radiogen.cohort.table import present_sequences
 from radiogen.config.embedding_model import EmbeddingModelSettings
+from radiogen.pipeline.inner_folds import inner_probability
 from radiogen.run.atomic import make_folder, write_csv
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs
 from radiogen.types import Labels01
 
 STAGE = "image-training"
-
-Rows = Int[np.ndarray, "_"]
-"""Row positions."""
 
 _WORK = "training-"
 
@@ -84,6 +82,15 @@ class Trainings:
         found = pd.read_csv(scores, dtype={"case": str}, float_precision="round_trip")
         return found["y_prob"].to_numpy(dtype=float), pd.read_csv(log, float_precision="round_trip")
 
+    @property
+    def cases(self) -> pd.Index:
+        """Return the case id of every row."""
+        return self.cohort.index
+
+    def probability(self, name: str, train: Rows, test: Rows, seed: int) -> Float[np.ndarray, " test"]:
+        """Return what `score` returns, without the log."""
+        return self.score(name, train, test, seed)[0]
+
     def score_inner(self, name: str, rows: Rows, folds: int, seed: int) -> Float[np.ndarray, " rows"]:
         """Return for every row the probability by networks that were trained on the other inner folds of the same rows.
 
@@ -96,13 +103,7 @@ class Trainings:
         Raises:
             RadiogenError: a training failed.
         """
-        y, patient = self.y[rows], self.patient[rows]
-        found = np.full(len(rows), np.nan)
-        drawn = grouped_folds(patient, y, n_inner_folds(patient, y, folds), seed)
-        for number, test in enumerate(drawn):
-            train = np.setdiff1d(np.arange(len(rows)), test)
-            found[test] = self.score(f"{name}-inner{number}", rows[train], rows[test], seed)[0]
-        return found
+        return inner_probability(self, name, rows, folds, seed)
 
     def train_all(self, name: str, seed: int) -> tuple[ImageClassifier, Path | None]:
         """Return the classifier trained on every row, and the folder of its checkpoints, to be removed when the model is saved.
@@ -147,11 +148,6 @@ class Trainings:
             "order": content_hash([cases[row] for row in train]),
         }
         return Provenance(STAGE, chosen, {**learned, **scored})
-
-
-def n_inner_folds(patient: np.ndarray, y: Labels01, folds: int) -> int:
-    """Return how many inner folds a training side is cut into."""
-    return max(2, min(folds, patients_of_smaller_class(patient, y)))
 
 
 def clean_work(folder: Path, provenance: Provenance) -> Path:

@@ -10,6 +10,7 @@ import pandas as pd
 from radiogen.branches.network.prepared import prepare_graphs
 from radiogen.cohort.table import present_sequences
 from radiogen.fusion.graph_bundle import GraphBundle, apply_graph_model, load_graph_model
+from radiogen.fusion.inner_scores import GRAPH_SCORE, score_table
 from radiogen.pipeline.predict import known_of, write_predictions
 from radiogen.run.provenance import content_hash, hash_inputs
 from radiogen.run.quarantine import Failure
@@ -63,6 +64,35 @@ def run_predict_graphs(
     found = apply_graph_model(bundle, prepared, known[0])
     inputs = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
     return PredictedGraphs(write_predictions(model, bundle, found, known, out, inputs), prepared.failures, bundle)
+
+
+def graph_scores(
+    model: Path,
+    cohort: pd.DataFrame,
+    *,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+) -> tuple[pd.DataFrame, list[Failure]]:
+    """Return the branch of scores that a fused model needs of its graph network, and the cases that could not be prepared.
+
+    Args:
+        model: folder of the network (`OUT/model/graphs`).
+        cohort: rows with images and masks.
+        device: to predict on.
+        cache_folder: where prepared cases are kept; None: radiogen's cache.
+        jobs: cases prepared at the same time.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: the model cannot be used.
+        CohortError: no case can be prepared.
+    """
+    bundle = load_graph_model(model, device=device)
+    found = prepare_graphs(cohort, bundle.settings, cache_folder, jobs=jobs, progress=progress)
+    probability = bundle.classifier.predict_proba(found.rows)[:, 1]
+    return score_table(found.facts.index, probability.astype(float), GRAPH_SCORE), found.failures
 
 
 def file_hashes(row: pd.Series) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from radiogen.errors import CohortError
 from radiogen.fusion.image_bundle import ImageBundle, apply_image_model, load_image_model
-from radiogen.fusion.inner_scores import image_score_table
+from radiogen.fusion.inner_scores import score_table
 from radiogen.pipeline.image_folds import image_hashes
 from radiogen.pipeline.predict import known_of, write_predictions
 from radiogen.run.provenance import content_hash
@@ -90,7 +90,7 @@ def image_scores(
     """
     bundle = load_image_model(model, device=device, cache_folder=cache_folder, jobs=jobs, progress=progress)
     rows, failures = _prepared(bundle, cohort)
-    return image_score_table(rows.index, bundle.classifier.predict_proba(rows)[:, 1]), failures
+    return score_table(rows.index, bundle.classifier.predict_proba(rows)[:, 1]), failures
 
 
 def _prepared(bundle: ImageBundle, cohort: pd.DataFrame) -> tuple[pd.DataFrame, list[Failure]]:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from radiogen.branches.network.template import save_template
 from radiogen.cli.main import app
 from radiogen.config.evaluate import EvaluateSettings
-from radiogen.pipeline import classify_graphs
+from radiogen.pipeline import classify_graphs, stacking
 from tests.branches.network.tract_phantoms import AFFINE, SHAPE, phantoms, tract_template
 from tests.conftest import save_nifti
 
@@ -75,7 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{values}.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.MonkeyPatch.context() as patch:
         quick = partial(EvaluateSettings, bootstrap_resamples=100, permutations=99)
-        patch.setattr(classify_graphs, "EvaluateSettings", quick)
+        for module in (classify_graphs, stacking):
+            patch.setattr(module, "EvaluateSettings", quick)
         patch.setenv("RADIOGEN_CACHE", str(folder / "cache"))
         yield folder
 
@@ -156,13 +157,29 @@ def test_the_model_predicts_and_says_who_was_in_training(study: Path, folder: Pa
     assert "looks at brain networks" in output
 
 
-def test_what_the_tumour_destroys_is_enough_for_a_recipe(folder: Path, tmp_path: Path) -> None:
+def test_scores_of_a_graph_network_beside_a_table(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     code, output = run(
-        "classify", "--target", "idh", "--recipe", folder / "destroyed.yaml", folder / "cohort.csv", "-o", tmp_path,
-        "--sites", "ignore", "--folds", "2", "--repeats", "1",
+        "classify", "--target", "idh", "--recipe", folder / "destroyed.yaml", folder / "cohort.csv", "-o", out,
+        "-b", "clinical", "--classifiers", "elastic-net", "--sites", "ignore", "--folds", "2", "--repeats", "1",
     )  # fmt: skip
+    assert code == 1, output  # the case without a mask
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["branches"] == ["clinical", "graphs"]
+    assert metrics["split"] == "grouped-kfold"
+    assert "graph_score: log-odds by the networks of recipe destroyed" in " ".join(metrics["notes"])
+    assert "graph_score" in pd.read_csv(out / "importance.csv")["feature"].tolist()
+    assert json.loads((out / "graphs" / "metrics.json").read_text())["n"] == 16
+    # 2 folds, each with 4 inner ones, and 5 inner ones of all cases.
+    assert len(list((out / "folds").glob("*.safetensors"))) == 15
+    kept = (out / "model" / "graphs" / "graph-network.safetensors").stat().st_mtime_ns
+    code, output = run("predict", out / "model", folder / "cohort.csv", "-o", tmp_path / "predicted")
     assert code == 1, output
-    assert json.loads((tmp_path / "metrics.json").read_text())["split"] == "grouped-kfold"
+    found = pd.read_csv(tmp_path / "predicted" / "predictions.csv", index_col="case")
+    assert found["y_prob"].between(0, 1).all()
+    assert found["in_training"].all()
+    assert "prepare-graphs" in (tmp_path / "predicted" / "failed.csv").read_text()
+    assert (out / "model" / "graphs" / "graph-network.safetensors").stat().st_mtime_ns == kept
 
 
 def test_recipes_are_listed_and_shown() -> None:
@@ -178,9 +195,12 @@ def test_recipes_are_listed_and_shown() -> None:
 
 def test_options_that_do_not_go_together(folder: Path, tmp_path: Path) -> None:
     arguments = ["classify", "--target", "idh", "--recipe", "idh-network-gnn", folder / "cohort.csv", "-o", tmp_path]
-    code, output = run(*arguments, "--branches", "clinical")
+    code, output = run(*arguments, "--weights", "mine")
     assert code == 2
-    assert "A recipe of brain networks takes no" in output
+    assert "A recipe of brain networks takes no --weights" in output
+    code, output = run(*arguments, "--branches", "clinical", "--permute", "9")
+    assert code == 2
+    assert "Labels cannot be permuted" in output
 
 
 def run_plain(*arguments: str) -> tuple[int, str]:
