@@ -26,6 +26,9 @@ LEAST_GAIN = 0.1
 STABLE_LOSS = 0.02
 """A smaller stability loss is stable whatever a reference reaches: few clusters of a long cloud are cut the same way every time, too."""
 
+UNSTABLE_LOSS = 0.2
+"""A larger stability loss is refused even where structureless data do worse: a fifth of the voxels depends on who was learned from."""
+
 _MANY = 50_000
 _ROWS_AT_ONCE = 65_536
 _SILHOUETTE_VOXELS = 2000
@@ -182,6 +185,8 @@ class ClusterCheck:
     def reasons(self) -> list[str]:
         """Return why the number is refused, one sentence each; nothing where it stands."""
         found = []
+        if self.stability_loss > UNSTABLE_LOSS:
+            found.append(f"{self.k} habitats are unstable: {self.stability_loss:.0%} of the voxels change theirs")
         if self.stability_loss >= max(min(self.reference_stability), STABLE_LOSS):
             found.append(
                 f"{self.k} habitats are no more stable (loss {self.stability_loss:.3f}) than in data without any "

@@ -14,8 +14,8 @@ from radiogen.cohort.case import check_one_space, read_each
 from radiogen.cohort.masks import read_mask, region_masks
 from radiogen.cohort.nifti import Grid, read_image
 from radiogen.errors import CohortError, ImageError
-from radiogen.preprocess.intensity import foreground, tissue_peak
-from radiogen.types import SEQUENCES, LabelVolume, Mask
+from radiogen.preprocess.intensity import background_value, foreground
+from radiogen.types import SEQUENCES, LabelVolume, Mask, Volume
 
 Rows = Float32[np.ndarray, "n m"]
 """One voxel per row, one map per column."""
@@ -27,6 +27,7 @@ Centres = Float32[np.ndarray, "k z"]
 """One habitat per row: its centre among the codes."""
 
 _EDGE = 0.005
+_AIR = 1 / 7
 _LEAST_VOXELS = 8
 
 
@@ -121,12 +122,36 @@ def read_case_voxels(row: pd.Series, maps: Sequence[str], region: str, folder: P
     for name, image in images.items():
         values = image.data[inside]
         if name in SEQUENCES:
-            mode, spread = tissue_peak(image.data[foreground(image.data) & (labels == 0)])
-            values = (values - np.float32(mode)) / np.float32(spread)
+            centre, spread = normal_tissue(image.data, labels == 0)
+            values = (values - np.float32(centre)) / np.float32(spread)
         columns.append(values)
     box = tuple(slice(int(at.min()), int(at.max()) + 1) for at in np.nonzero(inside))
     corner = (box[0].start, box[1].start, box[2].start)
     return CaseVoxels(str(row.name), np.stack(columns, axis=1).astype(np.float32), inside[box].copy(), corner, grid)
+
+
+def normal_tissue(image: Volume, outside: Mask) -> tuple[float, float]:
+    """Return the median of the head outside the tumour, and its spread (interquartile range / 1.349, a standard deviation where it is normal).
+
+    Air of raw scans is not zero but noise, and often most of the volume: where the background is the darkest, voxels below a seventh of the range
+    above it are left out. A skull-stripped or z-normalised image, whose background is one value, loses that value only.
+
+    Args:
+        image: one sequence.
+        outside: voxels that are not tumour.
+
+    Raises:
+        ImageError: the head has one value only.
+    """
+    head = foreground(image)
+    background = background_value(image)
+    if background <= float(np.quantile(image[head], 0.05)):
+        head = head & (image > background + (float(np.quantile(image, 0.995)) - background) * _AIR)
+    values = image[head & outside]
+    low, centre, high = np.quantile(values, [0.25, 0.5, 0.75]) if values.size else (0.0, 0.0, 0.0)
+    if high <= low:
+        raise ImageError("The head outside the tumour has one value only.", hint="Look at the image.")
+    return float(centre), float((high - low) / 1.349)
 
 
 def sample_rows(
