@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from radiogen.config.embedding_model import ImageRecipe
     from radiogen.config.network_recipes import GraphRecipe
     from radiogen.config.recipes import Recipe, Reported
+    from radiogen.config.supervoxels import SupervoxelRecipe
 
 _REGIONS = ("wt", "tc", "et", "ncr", "ed", "rc")
 
@@ -34,10 +35,16 @@ def list_them(
     """List the recipes: name, and what it is."""
     from radiogen.branches.embedding.recipe_table import list_image_recipes
     from radiogen.branches.network.recipe_table import list_graph_recipes
+    from radiogen.branches.network.supervoxel_recipe_table import list_supervoxel_recipes
     from radiogen.errors import ConfigError
     from radiogen.segment.recipe_table import list_recipes
 
-    recipes: list[Recipe | ImageRecipe | GraphRecipe] = [*list_recipes(), *list_image_recipes(), *list_graph_recipes()]
+    recipes: list[Recipe | ImageRecipe | GraphRecipe | SupervoxelRecipe] = [
+        *list_recipes(),
+        *list_image_recipes(),
+        *list_graph_recipes(),
+        *list_supervoxel_recipes(),
+    ]
     kinds = sorted({recipe.kind for recipe in recipes})
     if kind is not None and kind not in kinds:
         raise ConfigError(f"There are no recipes of the kind '{kind}'.", hint=f"Kinds: {', '.join(kinds)}.")
@@ -53,10 +60,17 @@ def show(
     """Show a recipe: its paper, what it reported, what differs here, and its settings."""
     from radiogen.branches.embedding.recipe_table import image_recipe_names, image_recipe_text, read_image_recipe
     from radiogen.branches.network.recipe_table import graph_recipe_text, is_graph_recipe, read_graph_recipe
+    from radiogen.branches.network.supervoxel_recipe_table import (
+        is_supervoxel_recipe,
+        read_supervoxel_recipe,
+        supervoxel_recipe_text,
+    )
     from radiogen.segment.recipe_table import read_recipe, recipe_text
 
     if is_graph_recipe(name):
         text, lines = graph_recipe_text(name), _graph_lines(read_graph_recipe(name))
+    elif is_supervoxel_recipe(name):
+        text, lines = supervoxel_recipe_text(name), _supervoxel_lines(read_supervoxel_recipe(name))
     elif name in image_recipe_names() or _kind_of(name) == "classification":
         text, lines = image_recipe_text(name), _image_lines(read_image_recipe(name))
     else:
@@ -90,6 +104,21 @@ def _graph_lines(recipe: GraphRecipe) -> list[str]:
 
 
 def _classifier_lines(recipe: ImageRecipe | GraphRecipe, reported: list[str]) -> list[str]:
+    run = f"radiogen classify --target {recipe.target} --recipe {recipe.name} cohort.csv -o OUT"
+    return _one_model_lines(recipe, f" for {recipe.target}", reported, run)
+
+
+def _supervoxel_lines(recipe: SupervoxelRecipe) -> list[str]:
+    reported = [
+        f"  {item.what}, {item.data}: Dice ET {item.et:g}, TC {item.tc:g}, WT {item.wt:g}. {item.note}".rstrip()
+        for item in recipe.reported
+    ]
+    return _one_model_lines(recipe, "", reported, f"radiogen train network --recipe {recipe.name} cohort.csv -o OUT")
+
+
+def _one_model_lines(
+    recipe: ImageRecipe | GraphRecipe | SupervoxelRecipe, of: str, reported: list[str], run: str
+) -> list[str]:
     paper = recipe.paper
     return [
         f"{recipe.name}: {recipe.title}",
@@ -97,7 +126,7 @@ def _classifier_lines(recipe: ImageRecipe | GraphRecipe, reported: list[str]) ->
         f"Paper ({recipe.method_entry}): {paper.title}",
         f"  authors {paper.authors}; year {paper.year or 'not given'}; {paper.venue}; doi {paper.doi}; arXiv {paper.arxiv}",
         "",
-        f"Reported by the paper for {recipe.target}, not measured here:",
+        f"Reported by the paper{of}, not measured here:",
         *(reported or ["  nothing"]),
         "",
         "What the paper does not say:",
@@ -106,7 +135,7 @@ def _classifier_lines(recipe: ImageRecipe | GraphRecipe, reported: list[str]) ->
         "What differs here:",
         *(f"  - {sentence}" for sentence in recipe.differs),
         "",
-        f"Run: radiogen classify --target {recipe.target} --recipe {recipe.name} cohort.csv -o OUT",
+        f"Run: {run}",
         "Settings; what is not listed is the default:",
         *_indented(_yaml(recipe.settings)),
         "",

@@ -19,6 +19,9 @@ def register(app: typer.Typer) -> None:
     )
     group.callback()(_train)
     group.command("segmentation", epilog=_EXAMPLE)(reports_errors(segmentation))
+    group.command(
+        "network", epilog="Example: radiogen train network cohort.csv --recipe supervoxel-graphsage --fold 0 -o trained"
+    )(reports_errors(network))
     app.add_typer(group, name="train")
 
 
@@ -87,6 +90,71 @@ def segmentation(
             typer.echo(f"Dice on {len(outcome.held_out)} held-out case(s): {words}")
     if predict_with is not None:
         typer.echo(f"Predict as the recipe does: radiogen segment COHORT --config {predict_with} -o STUDY")
+
+
+def network(
+    cohort: Annotated[Path, typer.Argument(help="The cohort table with a mask per case; cases without one are left.")],
+    output: Output,
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Name of a recipe of the kind graph-segmentation, or a YAML file.")
+    ] = "supervoxel-graphsage",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", help="A setting on top of the recipe, such as graph.n_segments=5000; can be repeated."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs.")] = None,
+    fold: Annotated[
+        int | None, typer.Option("--fold", min=0, help="Fold that is held out to measure on, from 0; else none.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Folds of patients.")] = 5,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of weights and order.")] = None,
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a graph network that segments tumours on supervoxels.
+
+    Writes the model (supervoxel-network.safetensors, supervoxel-model.json), the graphs, held_out.csv and metrics.json. Started again, it builds only
+    the graphs that are missing. Masks of new cases: segment_by_supervoxels in Python.
+    """
+    prepare_torch()
+    progress = start_logging(quiet, verbose, output)
+    from radiogen.branches.network.supervoxel_recipe_table import read_supervoxel_recipe
+    from radiogen.cohort.table import read_cohort
+    from radiogen.config.recipes import over
+    from radiogen.config.supervoxels import SupervoxelModelSettings
+    from radiogen.errors import IncompleteError
+    from radiogen.pipeline.train_supervoxels import run_train_supervoxels
+
+    changes = over(_changes(set_ or [], {"seed": seed, "fold": None}), _named({"epochs": epochs, "device": device}))
+    chosen = over(read_supervoxel_recipe(recipe).settings.model_dump(mode="json"), changes)
+    outcome = run_train_supervoxels(
+        SupervoxelModelSettings.parse(chosen),
+        read_cohort(cohort),
+        output,
+        fold=fold,
+        n_folds=folds,
+        jobs=jobs,
+        progress=progress,
+    )
+    typer.echo(f"{output}: learned from {outcome.n_train} case(s)")
+    if len(outcome.held_out):
+        mean = outcome.held_out.mean()
+        words = ", ".join(
+            f"{name} {mean[name]:.3f} (reachable {mean[f'{name}_reachable']:.3f})" for name in ("wt", "tc", "et")
+        )
+        typer.echo(f"Dice on {len(outcome.held_out)} held-out case(s): {words}")
+    if outcome.failures:
+        raise IncompleteError(f"{len(outcome.failures)} case(s) have no graph; see {output / 'failed.csv'}.")
+
+
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given as settings of the network."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return {"network": given} if given else {}
 
 
 def _changes(lines: list[str], options: dict[str, Any]) -> dict[str, Any]:

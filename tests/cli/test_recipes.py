@@ -10,6 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from radiogen.branches.embedding.recipe_table import image_recipe_names
+from radiogen.branches.network.recipe_table import graph_recipe_names
+from radiogen.branches.network.supervoxel_recipe_table import supervoxel_recipe_names
 from radiogen.cli import recipes
 from radiogen.config.recipes import Recipe
 from radiogen.segment.recipe_table import list_recipes, read_recipe
@@ -28,7 +30,8 @@ def test_list_shows_every_recipe() -> None:
     code, output = run("list")
     assert code == 0
     segmentation = [recipe.name for recipe in list_recipes()]
-    assert [line.split(":")[0] for line in output.splitlines()] == [*segmentation, *image_recipe_names()]
+    others = [*image_recipe_names(), *graph_recipe_names(), *supervoxel_recipe_names()]
+    assert [line.split(":")[0] for line in output.splitlines()] == [*segmentation, *others]
     code, shown = run("list", "--kind", "segmentation")
     assert code == 0
     assert [line.split(":")[0] for line in shown.splitlines()] == segmentation
@@ -37,7 +40,7 @@ def test_list_shows_every_recipe() -> None:
 def test_an_unknown_kind_is_bad_usage() -> None:
     code, output = run("list", "--kind", "cooking")
     assert code == 2
-    assert "Kinds: classification, segmentation" in output
+    assert "Kinds: classification, graph-classification, graph-segmentation, segmentation" in output
 
 
 def test_show_has_paper_figures_differences_and_settings() -> None:
@@ -115,4 +118,18 @@ def test_show_of_a_classifier_has_the_aucs_of_the_paper_and_what_it_does_not_say
         assert words in output
     mine = tmp_path / "mine.yaml"
     mine.write_text(run("show", "c3d-lc", "--yaml")[1])
+    assert run("show", str(mine)) == (0, output)
+
+
+def test_show_of_a_segmentation_on_supervoxels_has_its_dice_and_its_command(tmp_path: Path) -> None:
+    code, output = run("show", "supervoxel-graphsage")
+    assert code == 0
+    for words in (
+        "validation: Dice ET 0.738, TC 0.782, WT 0.874.",
+        "train network --recipe supervoxel-graphsage",
+        "15000",
+    ):
+        assert words in output
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(run("show", "supervoxel-graphsage", "--yaml")[1])
     assert run("show", str(mine)) == (0, output)
