@@ -1,4 +1,4 @@
-"""Supervoxel graphs: made-up images with known truth, and a real case's sizes."""
+"""Supervoxel graphs: made-up images with known truth."""
 
 import dataclasses
 
@@ -104,7 +104,7 @@ def test_compactness_is_in_standard_deviations(built):
     images = {name: image.copy() for name, image in case.images.items()}
     images["t1c"][10, 3, 8] *= 6
     with_outlier = supervoxel_map(dataclasses.replace(case, images=images), FEW)
-    assert best_dice(case, mask, with_outlier)["wt"] > 0.9
+    assert best_dice(case, mask, with_outlier)["wt"] > 0.95
     compact = supervoxel_map(case, SupervoxelSettings(n_segments=400, compactness=50.0))
     assert best_dice(case, mask, compact)["wt"] < best_dice(case, mask, numbers)["wt"] - 0.05
 
