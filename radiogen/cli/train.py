@@ -15,7 +15,7 @@ _EXAMPLE = "Example: radiogen train segmentation cohort.csv --recipe mine.yaml -
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     group = typer.Typer(
-        help="Train networks; a killed run goes on when started again.", epilog=_EXAMPLE, no_args_is_help=True
+        help="Train networks on a cohort, as a recipe says.", epilog=_EXAMPLE, no_args_is_help=True
     )
     group.callback()(_train)
     group.command("segmentation", epilog=_EXAMPLE)(reports_errors(segmentation))
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _train() -> None:
-    """Train networks; a killed run goes on when started again."""
+    """Train networks on a cohort, as a recipe says."""
 
 
 def segmentation(

@@ -34,6 +34,12 @@ from radiogen.run.quarantine import Failure, write_failures
 
 log = logging.getLogger(__name__)
 
+_FITTED = (
+    "The columns of habitats.csv come from a division that was learned from the training patients, and in part from their survival: a classifier or"
+    " survival model that is cross-validated on the same patients with these columns leaks. Use them for patients the habitats were not fitted on"
+    " (held out here, or `radiogen habitats apply`)."
+)
+
 STAGE = "habitats"
 _LEAST_PATIENTS = 4
 _MOST_SHOWN = 12
@@ -280,7 +286,7 @@ def _result(
         "n_training_patients": len(set(training.patient_of.values())), "n_evaluations": len(fitted.evaluations),
         "stability_loss": check.stability_loss, "stability_of_structureless": min(check.reference_stability),
         "silhouette": check.silhouette, "refused": check.reasons if fitted.model is None else [],
-        "training_p": fitted.p, "held_out": None, "notes": notes,
+        "training_p": fitted.p, "held_out": None, "notes": [*notes, _FITTED],
     }  # fmt: skip
     if held_out is not None and fitted.model is not None:
         result["held_out"] = _held_out(fitted.model, held_out, settings)
