@@ -24,6 +24,7 @@ TITLES = {
     "eor": "extent of resection",
     "kps": "KPS",
     "grade": "WHO grade",
+    "risk_group": "risk group",
 }
 VALUE_NAMES: dict[str, dict[float | str, str]] = {
     "idh": {0.0: "IDH wild-type", 1.0: "IDH-mutant"},
