@@ -11,6 +11,7 @@ import pandas as pd
 
 from radiogen.cohort.table import read_cohort
 from radiogen.errors import InputError
+from radiogen.evaluate.verdict import judged_auc, judged_baselines
 from radiogen.report.forests import ForestRow, forest_figure
 from radiogen.report.page import STATUS_WORDS, Box, Figure, Section, Table, write_page
 from radiogen.report.study_parts import (
@@ -138,14 +139,15 @@ def _verdict_section(study: Path, verdicts: Mapping[str, Mapping[str, Any]]) -> 
     rows = [row for name, metrics in verdicts.items() for row in _forest_rows(name, metrics)]
     figure = Figure(
         forest_figure(rows, "AUC (0.5 is chance)", zero=0.5, limits=(_lowest(rows), 1.005)),
-        "Each model (filled) above its hardest baseline (hollow), with 95 % intervals.",
+        "Each model (filled) above its hardest baseline (hollow), with 95 % intervals, over the pairs of cases that the verdict uses.",
     )
     return [Section("Verdicts", boxes=boxes, figures=[figure])]
 
 
 def _verdict_box(study: Path, name: str, metrics: Mapping[str, Any]) -> Box:
+    area, ends = judged_auc(metrics)
     facts = {
-        "AUC [95 %]": f"{number(metrics.get('auc'), 2)} [{interval(metrics.get('auc_ci'), 2)}]",
+        "AUC [95 %]": f"{number(area, 2)} [{interval(ends, 2)}]",
         "cases": f"{metrics.get('n', '?')}, {metrics.get('n_positive', '?')} {target_words(name).positive}",
         "permutation p": p_value(metrics.get("permutation_p")),
     }
@@ -168,13 +170,14 @@ def _links(study: Path, links: Mapping[str, str]) -> dict[str, str]:
 
 def _hardest(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the baseline that counts and leaves the model the smallest lead."""
-    counted = [row for row in metrics.get("baselines") or [] if row.get("counts", True) and known(row.get("delta"))]
+    counted = [row for row in judged_baselines(metrics) if row.get("counts", True) and known(row.get("delta"))]
     return min(counted, key=lambda row: float(row["delta"]), default=None)
 
 
 def _forest_rows(name: str, metrics: Mapping[str, Any]) -> list[ForestRow]:
     short = {"idh": "IDH", "mgmt": "MGMT", "codeletion": "1p/19q", "grade": "grade 4"}.get(name, name)
-    rows = [_forest_row(f"{short}: model", metrics, filled=True)]
+    area, ends = judged_auc(metrics)
+    rows = [_forest_row(f"{short}: model", {"auc": area, "auc_ci": ends}, filled=True)]
     hardest = _hardest(metrics)
     return (
         rows
