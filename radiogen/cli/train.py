@@ -14,9 +14,7 @@ _EXAMPLE = "Example: radiogen train segmentation cohort.csv --recipe mine.yaml -
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    group = typer.Typer(
-        help="Train networks on a cohort, as a recipe says.", epilog=_EXAMPLE, no_args_is_help=True
-    )
+    group = typer.Typer(help="Train networks on a cohort, as a recipe says.", epilog=_EXAMPLE, no_args_is_help=True)
     group.callback()(_train)
     group.command("segmentation", epilog=_EXAMPLE)(reports_errors(segmentation))
     group.command(

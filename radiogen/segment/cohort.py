@@ -206,7 +206,10 @@ class _Worker:
         if result.probabilities:
             path = probabilities_path(self.study, case)
             with writing(path) as beside:
-                save_file({name: np.ascontiguousarray(p, dtype=np.float16) for name, p in result.probabilities.items()}, beside)
+                save_file(
+                    {name: np.ascontiguousarray(p, dtype=np.float16) for name, p in result.probabilities.items()},
+                    beside,
+                )
             provenance.record([path], case=case, axes="canonical (R, A, S)")
         if result.entropy is not None:
             path = entropy_path(self.study, case)

@@ -42,7 +42,7 @@ def test_radiomics_writes_the_table_its_dictionary_and_its_sidecar(
 ) -> None:
     study = tmp_path / "study"
     code, output = run("radiomics", cohort_csv, "-o", study, "--config", config)
-    assert code == 0
+    assert code == 0, output
     assert "2 cases, 15 columns" in output
     table = pd.read_parquet(study / "features" / "radiomics.parquet")
     assert table.index.tolist() == ["007", "b"]

@@ -49,9 +49,7 @@ class GraphRows:
         context = n_nodes if self.node_context is None else len(self.node_context)
         problems = []
         if not len(self.cases) == n_cases == n_edge_cases:
-            problems.append(
-                f"{len(self.cases)} case ids, nodes of {n_cases} cases, edges of {n_edge_cases} cases"
-            )
+            problems.append(f"{len(self.cases)} case ids, nodes of {n_cases} cases, edges of {n_edge_cases} cases")
         if len(self.edges) != self.edge_values.shape[1]:
             problems.append(f"{len(self.edges)} connections, values of {self.edge_values.shape[1]}")
         if len(self.edges) and not (self.edges.min() >= 0 and self.edges.max() < n_nodes):
