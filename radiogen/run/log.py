@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say nothing: on a full disk the failing output is reported once, not every log line again."""
+
+    def close(self) -> None:
+        """Close the file; lines that a full disk does not take any more are lost, and must not stop the command that comes next."""
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def log_to_file(folder: str | Path) -> Path:

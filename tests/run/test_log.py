@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,19 @@ def test_a_second_command_does_not_repeat_lines(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "first" / "radiogen.log").read_text() == ""
     assert (tmp_path / "second" / "radiogen.log").read_text().count("said once") == 1
     assert capsys.readouterr().err.count("said once") == 1
+
+
+def test_a_log_on_a_full_disk_does_not_stop_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log_to_file(tmp_path / "full")
+    (handler,) = [item for item in logging.getLogger("radiogen").handlers if isinstance(item, logging.FileHandler)]
+
+    def flush() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(handler, "flush", flush)
+    path = log_to_file(tmp_path / "next")
+    logging.getLogger("radiogen").info("goes on")
+    assert "goes on" in path.read_text()
 
 
 def test_quiet_shows_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
