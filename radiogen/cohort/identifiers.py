@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -132,3 +132,22 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], Identifie
     (re.compile(r"(?i)TCGA[-_.](?P<source>[A-Z0-9]{2})[-_.](?P<number>[A-Z0-9]{4})(?P<rest>(?:[-_.].*)?)"), _tcga),
 )
 """Tried in this order: pattern of the whole id -> what it means."""
+
+
+def matching_cases(cases: Sequence[str], known: Sequence[str]) -> list[str | None]:
+    """Return for each case the known one of the same scan, or else of the same patient; None where there is none.
+
+    Args:
+        cases: ids in any known spelling.
+        known: ids to choose from; of several of one patient the first is taken.
+
+    Example:
+        >>> matching_cases(["UCSF-PDGM-0004_nifti", "other-1"], ["UCSF-PDGM-004"])
+        ['UCSF-PDGM-004', None]
+    """
+    by_scan: dict[str, str] = {}
+    by_patient: dict[str, str] = {}
+    for case in reversed(known):
+        found = identify(case)
+        by_scan[found.scan], by_patient[found.key] = case, case
+    return [by_scan.get(own.scan) or by_patient.get(own.key) for own in map(identify, cases)]

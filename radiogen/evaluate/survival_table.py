@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radiogen.cohort.identifiers import identify
+from radiogen.cohort.identifiers import matching_cases
 from radiogen.cohort.labels import Labels, normalise_labels, read_text_table
 from radiogen.cohort.table import PATH_COLUMNS, SURVIVAL_COLUMNS, read_cohort
 from radiogen.errors import CohortError
@@ -64,13 +64,7 @@ def _with_own_columns(labels: Labels, raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(table: pd.DataFrame, labels: pd.DataFrame, name: str) -> pd.DataFrame:
-    by_scan: dict[str, str] = {}
-    by_patient: dict[str, str] = {}
-    for case in reversed(list(labels.index)):
-        found = identify(str(case))
-        by_scan[found.scan], by_patient[found.key] = str(case), str(case)
-    own = [identify(str(case)) for case in table.index]
-    source = [by_scan.get(item.scan) or by_patient.get(item.key) for item in own]
+    source = matching_cases([str(case) for case in table.index], [str(case) for case in labels.index])
     if not any(source):
         raise CohortError(
             f"No case id of {name} matches the table.",

@@ -16,7 +16,7 @@ from radiogen.config.survival_model import SurvivalModelSettings
 from radiogen.fusion.base import without_context
 from radiogen.fusion.prepare import Preparation, preparation
 from radiogen.stats.survival_cox import NotEstimableError, cox_regression
-from radiogen.stats.survival_tests import best_cut
+from radiogen.stats.survival_tests import best_cut, log_rank_scores
 
 Times = Float[np.ndarray, " n"]
 Died = Bool[np.ndarray, " n"]
@@ -164,12 +164,7 @@ def _root_share(X: Rows) -> float:
 
 def _largest_penalty(X: Rows, times: Times, died: Died, l1_ratio: float) -> float:
     """Return the smallest penalty at which every coefficient is zero (Simon et al. 2011, section 2.3)."""
-    moments = np.unique(times[died])
-    dead = np.array([(died & (times == moment)).sum() for moment in moments], dtype=float)
-    at_risk = np.array([(times >= moment).sum() for moment in moments], dtype=float)
-    hazard = np.concatenate([[0.0], np.cumsum(dead / at_risk)])
-    residual = died - hazard[np.searchsorted(moments, times, side="right")]
-    return float(np.abs(X.T @ residual).max(initial=1e-6) / len(times) / l1_ratio)
+    return float(np.abs(X.T @ log_rank_scores(times, died)).max(initial=1e-6) / len(times) / l1_ratio)
 
 
 def _predict(model: str, fitted: Any, X: Rows) -> np.ndarray:

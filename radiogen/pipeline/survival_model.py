@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from radiogen.cohort.identifiers import identify
+from radiogen.cohort.identifiers import matching_cases
 from radiogen.config.survival import SurvivalSettings
 from radiogen.config.survival_model import SurvivalModelSettings
 from radiogen.errors import InputError
@@ -124,18 +124,10 @@ def with_follow_up_ids(features: Mapping[str, pd.DataFrame], cases: Sequence[str
         >>> with_follow_up_ids({"radiomics": table}, ["UCSF-PDGM-004"])["radiomics"].index.tolist()
         ['UCSF-PDGM-004']
     """
-    by_scan: dict[str, str] = {}
-    by_patient: dict[str, str] = {}
-    for case in reversed(cases):
-        found = identify(case)
-        by_scan[found.scan], by_patient[found.key] = case, case
     known, named = set(cases), {}
     for branch, table in features.items():
         ids = [str(case) for case in table.index]
-        own = [
-            case if case in known else by_scan.get(identify(case).scan) or by_patient.get(identify(case).key)
-            for case in ids
-        ]
+        own = [case if case in known else match for case, match in zip(ids, matching_cases(ids, cases), strict=True)]
         renamed = table.set_axis(pd.Index(own, dtype=object, name="case")).assign(**{" id": ids})
         renamed = renamed[renamed.index.notna()].sort_values(" id", kind="stable").drop(columns=" id")
         named[branch] = renamed[~renamed.index.duplicated()]

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
+from radiogen.evaluate.survival import MONTH
 from radiogen.report.page import Figure, Section, Table
 from radiogen.report.style import COLOURS, HAIR, LINE_STYLES, QUIET, new_figure, quiet_axes
 
-MONTH = 30.4375
 _ORDER = ("image", "clinical", "clinical+image", "everybody alike")
 
 

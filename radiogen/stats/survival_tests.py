@@ -147,7 +147,7 @@ def best_cut(
             f"No cut of the score leaves {least_share:.0%} of the {n} patients on both sides.",
             hint="Take a score with more different values.",
         )
-    residual = _martingale_residuals(times, died)
+    residual = log_rank_scores(times, died)
     residual = residual - residual.mean()
     spread = np.sqrt(ends * (n - ends) / n * residual.var(ddof=1))
     found = np.abs(np.cumsum(residual[order])[ends - 1]) / spread
@@ -167,8 +167,20 @@ def best_cut(
     )
 
 
-def _martingale_residuals(times: Times, died: Died) -> Float[np.ndarray, " n"]:
-    """Return the log-rank scores: whether a patient died, less the Nelson-Aalen hazard up to the patient's own time."""
+def log_rank_scores(times: Times, died: Died) -> Float[np.ndarray, " n"]:
+    """Return the log-rank scores (null martingale residuals): whether a patient died, less the Nelson-Aalen hazard up to the patient's own time.
+
+    Args:
+        times: (n,) follow-up.
+        died: (n,) whether it ended with the event.
+
+    Source:
+        Therneau et al. 1990, Biometrika 77:147.
+
+    Example:
+        >>> log_rank_scores(np.array([1.0, 2.0]), np.ones(2, bool)).tolist()
+        [0.5, -0.5]
+    """
     moments = np.unique(times[died])
     dead = np.array([(died & (times == moment)).sum() for moment in moments], dtype=float)
     at_risk = np.array([(times >= moment).sum() for moment in moments], dtype=float)
