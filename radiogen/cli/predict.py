@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,10 @@ from radiogen.cli.common import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from radiogen.pipeline.inputs import Inputs
+    from radiogen.pipeline.predict import Bundle, PredictedCases
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +69,7 @@ def predict(
     from radiogen.fusion.bundle import load_model
     from radiogen.fusion.inner_scores import GRAPHS, IMAGES
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels, settings_from_card
-    from radiogen.pipeline.predict import is_graph_model, is_image_model, run_predict, warnings_about
+    from radiogen.pipeline.predict import is_graph_model, is_image_model, run_predict
 
     if is_graph_model(model):
         if features or cohort is None:
@@ -98,10 +102,7 @@ def predict(
     else:
         raise InputError("No cases.", hint="Give a cohort.csv, or --features TABLE.")
     predictions = run_predict(model, inputs.features, output, cohort=inputs.cohort)
-    typer.echo(f"{len(predictions)} case(s): probability of {bundle.card['positive_means']}")
-    for line in warnings_about(predictions, bundle):
-        typer.echo(f"warning: {line}", err=True)
-    typer.echo(f"predictions: {output / 'predictions.csv'}\n{bundle.card['notice']}")
+    _say(predictions, bundle, output)
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
 
 
@@ -145,43 +146,44 @@ def _from_images(
 ) -> None:
     """Apply a classifier on images."""
     prepare_torch()
-    from radiogen.cohort.join import join_labels
-    from radiogen.cohort.table import read_cohort
-    from radiogen.pipeline.inputs import read_labels
-    from radiogen.pipeline.predict import warnings_about
     from radiogen.pipeline.predict_images import run_predict_images
-    from radiogen.run.quarantine import write_failures
 
-    table = read_cohort(cohort)
-    if labels is not None:
-        table, _ = join_labels(table, [read_labels(labels)])
-    found = run_predict_images(model, table, output, device=device, jobs=jobs, progress=progress)
-    write_failures(output / "failed.csv", found.failures, stages=["prepare-images"])
-    typer.echo(f"{len(found.predictions)} case(s): probability of {found.bundle.card['positive_means']}")
-    for line in warnings_about(found.predictions, found.bundle):
-        typer.echo(f"warning: {line}", err=True)
-    typer.echo(f"predictions: {output / 'predictions.csv'}\n{found.bundle.card['notice']}")
-    fail_if_incomplete(len(found.failures), output / "failed.csv")
+    predict = partial(run_predict_images, device=device, jobs=jobs, progress=progress)
+    _from_recipe(predict, "prepare-images", model, cohort, labels, output)
 
 
 def _from_graphs(
     model: Path, cohort: Path, labels: Path | None, output: Path, device: str, *, jobs: int, progress: bool
 ) -> None:
     """Apply a classifier on brain networks."""
+    from radiogen.pipeline.predict_graphs import run_predict_graphs
+
+    predict = partial(run_predict_graphs, device=device, jobs=jobs, progress=progress)
+    _from_recipe(predict, "prepare-graphs", model, cohort, labels, output)
+
+
+def _from_recipe(
+    predict: Callable[..., PredictedCases], stage: str, model: Path, cohort: Path, labels: Path | None, output: Path
+) -> None:
+    """Apply a classifier that was trained by a recipe, and say what speaks against its answers."""
     from radiogen.cohort.join import join_labels
     from radiogen.cohort.table import read_cohort
     from radiogen.pipeline.inputs import read_labels
-    from radiogen.pipeline.predict import warnings_about
-    from radiogen.pipeline.predict_graphs import run_predict_graphs
     from radiogen.run.quarantine import write_failures
 
     table = read_cohort(cohort)
     if labels is not None:
         table, _ = join_labels(table, [read_labels(labels)])
-    found = run_predict_graphs(model, table, output, device=device, jobs=jobs, progress=progress)
-    write_failures(output / "failed.csv", found.failures, stages=["prepare-graphs"])
-    typer.echo(f"{len(found.predictions)} case(s): probability of {found.bundle.card['positive_means']}")
-    for line in warnings_about(found.predictions, found.bundle):
-        typer.echo(f"warning: {line}", err=True)
-    typer.echo(f"predictions: {output / 'predictions.csv'}\n{found.bundle.card['notice']}")
+    found = predict(model, table, output)
+    write_failures(output / "failed.csv", found.failures, stages=[stage])
+    _say(found.predictions, found.bundle, output)
     fail_if_incomplete(len(found.failures), output / "failed.csv")
+
+
+def _say(predictions: pd.DataFrame, bundle: Bundle, output: Path) -> None:
+    from radiogen.pipeline.predict import warnings_about
+
+    typer.echo(f"{len(predictions)} case(s): probability of {bundle.card['positive_means']}")
+    for line in warnings_about(predictions, bundle):
+        typer.echo(f"warning: {line}", err=True)
+    typer.echo(f"predictions: {output / 'predictions.csv'}\n{bundle.card['notice']}")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import optuna
 from jaxtyping import Float
@@ -12,6 +9,7 @@ from jaxtyping import Float
 from radiogen.fusion.base import log_loss
 from radiogen.fusion.classifiers import Candidate, Family, Range
 from radiogen.fusion.search import InnerFold
+from radiogen.run.log import quiet_optuna
 from radiogen.types import Labels01
 
 
@@ -43,7 +41,7 @@ def tried_by_tpe(
         found.append(probability)
         return log_loss(probability, y)
 
-    with _quiet_optuna():
+    with quiet_optuna():
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, trials)))
         study.enqueue_trial(dict(family.candidates[0]))
         study.optimize(objective, n_trials=trials)
@@ -56,13 +54,3 @@ def _suggested(trial: optuna.Trial, name: str, limits: Range) -> float | int:
         return trial.suggest_int(name, int(low), int(high))
     # Rounded, so that what is written in tuning.csv is what was used.
     return float(f"{trial.suggest_float(name, low, high, log=scale == 'log'):.4g}")
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

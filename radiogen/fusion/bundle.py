@@ -107,24 +107,38 @@ def save_model(folder: str | Path, bundle: ModelBundle) -> list[Path]:
     folder = Path(folder)
     with writing(folder / "model.skops") as beside:
         beside.write_bytes(reproducible_skops(dumped(bundle.model, TRUSTED_TYPES)))
-    write_csv(folder / "features.csv", bundle.reference.ranges)
     hashed = list(FILES[:2])
     doubt: dict[str, Any] = {}
     if bundle.doubt is not None:
         save_familiarity(folder / FAMILIARITY_FILE, bundle.doubt.familiarity)
         hashed.append(FAMILIARITY_FILE)
         doubt = {"decision": bundle.doubt.decision.as_card(), "familiarity": list(bundle.doubt.familiarity.names)}
+    write_card(folder, {**bundle.card, **doubt}, bundle.reference, hashed)
+    return [folder / name for name in (*FILES, *hashed[2:])]
+
+
+def write_card(folder: Path, card: Mapping[str, Any], reference: Reference, hashed: Sequence[str]) -> None:
+    """Write what every bundle has beside its model: `features.csv`, then `card.json` with the hashes of its files, and `card.md`.
+
+    Args:
+        folder: holds the files already, but for `features.csv`.
+        card: JSON-able facts.
+        reference: what the training cases looked like.
+        hashed: names of the files whose change is to be noticed, `features.csv` among them.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    write_csv(folder / "features.csv", reference.ranges)
     facts = {
         "format": FORMAT,
-        **bundle.card,
-        **doubt,
-        "most_beyond": bundle.reference.most_beyond,
-        "most_distant": bundle.reference.most_distant,
+        **card,
+        "most_beyond": reference.most_beyond,
+        "most_distant": reference.most_distant,
         "sha256": {name: sha256_file(folder / name) for name in hashed},
     }
     write_json(folder / "card.json", facts)
     write_text(folder / "card.md", card_text(facts))
-    return [folder / name for name in (*FILES, *hashed[2:])]
 
 
 def load_model(folder: str | Path) -> ModelBundle:

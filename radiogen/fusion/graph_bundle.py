@@ -16,12 +16,10 @@ from radiogen.branches.network.rows import GraphRows
 from radiogen.branches.network.saved import FILES, load_graph_classifier, save_graph_classifier
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.network_recipes import GraphModelSettings
-from radiogen.fusion.bundle import FORMAT, in_training, read_card, read_reference, training_hashes
-from radiogen.fusion.card import card_text, model_card
+from radiogen.fusion.bundle import FORMAT, in_training, read_card, read_reference, training_hashes, write_card
+from radiogen.fusion.card import model_card
 from radiogen.fusion.join import FusionTable
 from radiogen.fusion.reference import Reference, fit_reference, novelty
-from radiogen.resources import sha256_file
-from radiogen.run.atomic import write_csv, write_json, write_text
 
 KIND = "graphs"
 """What the card of such a model calls its kind."""
@@ -125,18 +123,8 @@ def save_graph_model(folder: str | Path, bundle: GraphBundle, prepared: Prepared
     """
     folder = Path(folder)
     files = save_graph_classifier(folder, bundle.classifier, bundle.settings, prepared.template)
-    write_csv(folder / "features.csv", bundle.reference.ranges)
-    files.append(folder / "features.csv")
-    facts = {
-        "format": FORMAT,
-        **bundle.card,
-        "most_beyond": bundle.reference.most_beyond,
-        "most_distant": bundle.reference.most_distant,
-        "sha256": {path.name: sha256_file(path) for path in files},
-    }
-    write_json(folder / "card.json", facts)
-    write_text(folder / "card.md", card_text(facts))
-    return [*files, folder / "card.json", folder / "card.md"]
+    write_card(folder, bundle.card, bundle.reference, [*(path.name for path in files), "features.csv"])
+    return [*files, *(folder / name for name in ("features.csv", "card.json", "card.md"))]
 
 
 def load_graph_model(folder: str | Path, *, device: str = "cpu") -> GraphBundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ _CANDIDATES: dict[str, list[dict[str, float]]] = {
     "cox-forest": [{"depth": depth} for depth in (2.0, 4.0)],
 }
 """What is tried on inner folds, the simplest first."""
+
+_NUMBERS = ("mean", "slope", "cut")
+"""Fitted numbers of a model: the training patients' mean, the slope of its risks, the cut of the risk groups."""
 
 _LINEAR_ROUNDS = 100
 _TREES = 200
@@ -136,6 +140,33 @@ class HazardModel:
     def high(self, X: pd.DataFrame) -> Bool[np.ndarray, " m"]:
         """Return who belongs to the high-risk group, by the training side's cut."""
         return self.risk(X) > self.cut_
+
+    def parts(self) -> dict[str, Any]:
+        """Return what the fitted model needs to predict: columns, preparation, trees or coefficients, and plain numbers."""
+        return {
+            "columns": [str(name) for name in self.columns_],
+            "preparation": self.preparation_,
+            "booster": self.model_,
+            "moments": self.moments_,
+            "hazard": self.hazard_,
+            **{name: float(getattr(self, f"{name}_")) for name in _NUMBERS},
+        }
+
+    @classmethod
+    def from_parts(cls, settings: SurvivalModelSettings, parts: Mapping[str, Any]) -> HazardModel:
+        """Return the model that `parts` were taken from.
+
+        Args:
+            settings: it was fitted with.
+            parts: as `parts` returns them.
+        """
+        model = cls(settings)
+        model.columns_ = list(parts["columns"])
+        model.preparation_, model.model_ = parts["preparation"], parts["booster"]
+        model.moments_, model.hazard_ = parts["moments"], parts["hazard"]
+        for name in _NUMBERS:
+            setattr(model, f"{name}_", parts[name])
+        return model
 
 
 def _fit(settings: SurvivalModelSettings, X: Rows, times: Times, died: Died, candidate: dict[str, float]) -> Any:

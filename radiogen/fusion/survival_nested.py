@@ -37,6 +37,7 @@ class SurvivalTable:
         died: (n,) whether it ended with death.
         cohort: `patient`, `site`, index case.
         notes: what was left out.
+        branch_of: column of the features -> branch it came from.
     """
 
     features: pd.DataFrame
@@ -45,6 +46,7 @@ class SurvivalTable:
     died: Bool[np.ndarray, " n"]
     cohort: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    branch_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def survival_table(
@@ -77,7 +79,7 @@ def survival_table(
     for branch, table in features.items():
         usable[branch], left_out = usable_columns(table)
         notes += [f"{branch}: {note}" for note in left_out]
-    joined, _ = join_branches(usable, [str(case) for case in clinical.index[known]])
+    joined, branch_of = join_branches(usable, [str(case) for case in clinical.index[known]])
     if not joined.shape[1]:
         raise InputError("No column of the features can be used.", problems=notes)
     if not known.all():
@@ -86,7 +88,7 @@ def survival_table(
     patient = rows["patient"] if "patient" in rows else pd.Series(rows.index, rows.index)
     site = rows["site"] if "site" in rows else pd.Series(None, rows.index, dtype=object)
     who = pd.DataFrame({"patient": patient.where(patient.notna(), rows.index.to_series()).astype(str), "site": site})
-    return SurvivalTable(joined, clinical.loc[known], days[known], died[known], who, notes)
+    return SurvivalTable(joined, clinical.loc[known], days[known], died[known], who, notes, branch_of)
 
 
 def cross_validate_risk(

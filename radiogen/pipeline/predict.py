@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from radiogen.pipeline.classify import table_hash
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv
 from radiogen.run.provenance import Provenance
+from radiogen.run.quarantine import Failure
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,21 @@ class Bundle(Protocol):
     @property
     def stand_in(self) -> str:
         """Return what the model takes where one is missing."""
+
+
+@dataclass(frozen=True)
+class PredictedCases:
+    """What a classifier that prepares its cases itself said of them.
+
+    Args:
+        predictions: as `run_predict` returns them.
+        failures: cases that could not be prepared; they are left out.
+        bundle: the model.
+    """
+
+    predictions: pd.DataFrame
+    failures: list[Failure]
+    bundle: Bundle
 
 
 def run_predict(

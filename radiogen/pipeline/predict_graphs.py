@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from radiogen.branches.network.prepared import prepare_graphs
 from radiogen.cohort.table import present_sequences
-from radiogen.fusion.graph_bundle import GraphBundle, apply_graph_model, load_graph_model
+from radiogen.fusion.graph_bundle import apply_graph_model, load_graph_model
 from radiogen.fusion.inner_scores import GRAPH_SCORE, score_table
-from radiogen.pipeline.predict import known_of, write_predictions
+from radiogen.pipeline.predict import PredictedCases, known_of, write_predictions
 from radiogen.run.provenance import content_hash, hash_inputs
 from radiogen.run.quarantine import Failure
-
-
-@dataclass(frozen=True)
-class PredictedGraphs:
-    """What a classifier on brain networks said.
-
-    Args:
-        predictions: as `run_predict` returns them.
-        failures: cases that could not be prepared; they are left out.
-        bundle: the model.
-    """
-
-    predictions: pd.DataFrame
-    failures: list[Failure]
-    bundle: GraphBundle
 
 
 def run_predict_graphs(
@@ -40,7 +24,7 @@ def run_predict_graphs(
     cache_folder: Path | None = None,
     jobs: int = 1,
     progress: bool = False,
-) -> PredictedGraphs:
+) -> PredictedCases:
     """Apply a classifier on brain networks and write `predictions.csv`.
 
     Args:
@@ -63,7 +47,7 @@ def run_predict_graphs(
     known = known_of(rows.index, rows, str(bundle.card["target"]))
     found = apply_graph_model(bundle, prepared, known[0])
     inputs = {str(case): content_hash(file_hashes(row)) for case, row in rows.iterrows()}
-    return PredictedGraphs(write_predictions(model, bundle, found, known, out, inputs), prepared.failures, bundle)
+    return PredictedCases(write_predictions(model, bundle, found, known, out, inputs), prepared.failures, bundle)
 
 
 def graph_scores(

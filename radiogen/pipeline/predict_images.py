@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,24 +10,9 @@ from radiogen.errors import CohortError
 from radiogen.fusion.image_bundle import ImageBundle, apply_image_model, load_image_model
 from radiogen.fusion.inner_scores import score_table
 from radiogen.pipeline.image_folds import image_hashes
-from radiogen.pipeline.predict import known_of, write_predictions
+from radiogen.pipeline.predict import PredictedCases, known_of, write_predictions
 from radiogen.run.provenance import content_hash
 from radiogen.run.quarantine import Failure
-
-
-@dataclass(frozen=True)
-class PredictedImages:
-    """What a classifier on images said.
-
-    Args:
-        predictions: as `run_predict` returns them.
-        failures: cases that could not be prepared; they are left out.
-        bundle: the model.
-    """
-
-    predictions: pd.DataFrame
-    failures: list[Failure]
-    bundle: ImageBundle
 
 
 def run_predict_images(
@@ -40,7 +24,7 @@ def run_predict_images(
     cache_folder: Path | None = None,
     jobs: int = 1,
     progress: bool = False,
-) -> PredictedImages:
+) -> PredictedCases:
     """Apply a classifier on images and write `predictions.csv`.
 
     Args:
@@ -62,7 +46,7 @@ def run_predict_images(
     known = known_of(rows.index, rows, str(bundle.card["target"]))
     found = apply_image_model(bundle, rows, known[0])
     inputs = {case: content_hash(roles) for case, roles in image_hashes(rows, bundle.classifier.settings).items()}
-    return PredictedImages(write_predictions(model, bundle, found, known, out, inputs), failures, bundle)
+    return PredictedCases(write_predictions(model, bundle, found, known, out, inputs), failures, bundle)
 
 
 def image_scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from radiogen.errors import OutputError
@@ -62,3 +63,21 @@ def _use(handler: logging.Handler) -> None:
         logger.removeHandler(old)
         old.close()
     logger.addHandler(handler)
+
+
+@contextlib.contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Keep optuna from printing a line per trial, and leave its setting as it was found.
+
+    Example:
+        >>> with quiet_optuna():
+        ...     pass
+    """
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)

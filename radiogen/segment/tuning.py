@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,6 +14,7 @@ from radiogen.config.postprocess import ComponentRule, PostprocessRules, Postpro
 from radiogen.config.tune import PARTS, TuneSettings
 from radiogen.errors import InputError, RadiogenError
 from radiogen.run.executor import run_cases
+from radiogen.run.log import quiet_optuna
 from radiogen.segment.tuning_cases import TuneCase, mean_score
 from radiogen.types import REGIONS
 
@@ -211,7 +211,7 @@ def _tpe(first: Values, score: Callable[[Values], float], settings: TuneSettings
 
     if not first:
         return first
-    with _quiet_optuna():
+    with quiet_optuna():
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=settings.seed))
         study.enqueue_trial(first)
         study.optimize(objective, n_trials=settings.trials)
@@ -230,16 +230,6 @@ def _simplest(first: Values, best: Values, score: Callable[[Values], float]) -> 
 
 def _rounded(values: Mapping[str, float]) -> Values:
     return {name: round(value, _DECIMALS) for name, value in values.items()}
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 def _grids(settings: TuneSettings) -> dict[str, tuple[float, ...]]:

@@ -19,8 +19,8 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.errors import ConfigError
 from radiogen.pipeline import classify_images
 from radiogen.pipeline.classify_images import ImagesOutcome, run_classify_images, with_changes
-from radiogen.pipeline.predict import warnings_about
-from radiogen.pipeline.predict_images import PredictedImages, run_predict_images
+from radiogen.pipeline.predict import PredictedCases, warnings_about
+from radiogen.pipeline.predict_images import run_predict_images
 from radiogen.resources import sha256_file
 from radiogen.training.loop import _Trainer
 from tests.branches.embedding.planted import planted_cohort, tiny_model
@@ -51,7 +51,7 @@ def new_cases(folder: Path, old: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([new, old.iloc[[3, -1]]]).rename_axis("case")
 
 
-def check_predicted(found: PredictedImages, card: dict[str, Any]) -> None:
+def check_predicted(found: PredictedCases, card: dict[str, Any]) -> None:
     assert [failure.case for failure in found.failures] == ["broken"]
     table = found.predictions.set_index("case")
     assert table.index[table["in_training"]].tolist() == ["case003"]
