@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,13 @@ def save_model(folder: str | Path, bundle: ModelBundle) -> list[Path]:
     return [folder / name for name in (*FILES, *hashed[2:])]
 
 
-def write_card(folder: Path, card: Mapping[str, Any], reference: Reference, hashed: Sequence[str]) -> None:
+def write_card(
+    folder: Path,
+    card: Mapping[str, Any],
+    reference: Reference,
+    hashed: Sequence[str],
+    text: Callable[[Mapping[str, Any]], str] = card_text,
+) -> None:
     """Write what every bundle has beside its model: `features.csv`, then `card.json` with the hashes of its files, and `card.md`.
 
     Args:
@@ -125,6 +131,7 @@ def write_card(folder: Path, card: Mapping[str, Any], reference: Reference, hash
         card: JSON-able facts.
         reference: what the training cases looked like.
         hashed: names of the files whose change is to be noticed, `features.csv` among them.
+        text: what makes the card's Markdown.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -138,7 +145,7 @@ def write_card(folder: Path, card: Mapping[str, Any], reference: Reference, hash
         "sha256": {name: sha256_file(folder / name) for name in hashed},
     }
     write_json(folder / "card.json", facts)
-    write_text(folder / "card.md", card_text(facts))
+    write_text(folder / "card.md", text(facts))
 
 
 def load_model(folder: str | Path) -> ModelBundle:

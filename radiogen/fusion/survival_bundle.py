@@ -31,7 +31,7 @@ from radiogen.fusion.reference import Reference, fit_reference, novelty
 from radiogen.fusion.survival import HazardModel
 from radiogen.fusion.survival_nested import IMAGE, SurvivalTable, survival_column
 from radiogen.fusion.trust import dumped, trusted_in
-from radiogen.run.atomic import write_text, writing
+from radiogen.run.atomic import writing
 from radiogen.run.provenance import RESEARCH_USE, package_versions
 
 KIND = "survival"
@@ -145,8 +145,7 @@ def save_risk_model(folder: str | Path, bundle: RiskBundle) -> list[Path]:
     folder = Path(folder)
     with writing(folder / RISK_FILE) as beside:
         beside.write_bytes(reproducible_skops(dumped(bundle.model.parts(), TRUSTED_TYPES)))
-    write_card(folder, bundle.card, bundle.reference, FILES[:2])
-    write_text(folder / "card.md", risk_card_text(bundle.card))
+    write_card(folder, bundle.card, bundle.reference, FILES[:2], risk_card_text)
     return [folder / name for name in FILES]
 
 

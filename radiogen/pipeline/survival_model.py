@@ -18,6 +18,7 @@ from radiogen.evaluate.survival import survival_analysis
 from radiogen.evaluate.survival_input import FollowUp, read_follow_up
 from radiogen.evaluate.survival_models import covariate_columns
 from radiogen.evaluate.survival_risk import judge_risks, usable_horizons
+from radiogen.fusion.survival_bundle import FILES, GROUPS, fit_risk_bundle, save_risk_model
 from radiogen.fusion.survival_nested import IMAGE, cross_validate_risk, survival_table
 from radiogen.pipeline.classify import table_hash
 from radiogen.report.style import save_png, svg
@@ -28,8 +29,6 @@ from radiogen.run.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
-GROUPS = {0: "low risk", 1: "high risk"}
-
 
 def run_survival_model(
     table: pd.DataFrame,
@@ -37,17 +36,21 @@ def run_survival_model(
     out: Path,
     settings: SurvivalSettings,
     *,
+    feature_settings: Mapping[str, Any] | None = None,
     jobs: int = 1,
     progress: bool = False,
     synthetic: bool = False,
 ) -> dict[str, Any]:
-    """Write `risk_predictions.csv`, `survival.json`, `km_table.csv`, `at_risk.csv`, figures (PNG and SVG) and `report.html`.
+    """Write `risk_predictions.csv`, `survival.json`, `km_table.csv`, `at_risk.csv`, figures (PNG and SVG), `report.html` and `model/`.
+
+    The model in `model/` is fitted on all patients with the recipe that was tested; `radiogen predict` applies it.
 
     Args:
         table: a cohort table, or any table that `read_survival_table` returns.
         features: branch name -> table indexed by case.
         out: folder for the outputs.
         settings: how follow-up is read; landmarks, covariates of the Cox models; `risk`: model, splits, horizons.
+        feature_settings: branch -> settings with which its features were made; kept in the model's card.
         jobs: folds worked on at the same time; the result does not depend on it.
         progress: show a progress bar.
         synthetic: the patients are made up; numbers and page say so.
@@ -67,7 +70,8 @@ def run_survival_model(
     horizons, notes = usable_horizons(joined.days, joined.died, model)
     if not len(horizons):
         raise InputError("No horizon can be judged.", problems=notes, hint="Choose earlier ones (horizons_months).")
-    chosen = {**settings.model_dump(mode="json"), "synthetic": synthetic}
+    made_with = {"synthetic": synthetic, "features": dict(feature_settings or {})}
+    chosen = {**settings.model_dump(mode="json"), **made_with}
     inputs = {"features": table_hash(joined.features), "follow_up": table_hash(follow_up.table.astype(str))}
     provenance = Provenance("survival-model", chosen, inputs)
     main = out / "survival.json"
@@ -76,6 +80,7 @@ def run_survival_model(
         main,
         *(out / name for name in ("risk_predictions.csv", "km_table.csv", "at_risk.csv", "report.html")),
         *figure_paths,
+        *(out / "model" / name for name in FILES),
     ]
     if provenance.is_current(outputs):
         log.info("survival model: unchanged, kept")
@@ -105,6 +110,11 @@ def run_survival_model(
     write_survival_report(
         out / "report.html", result, first=risk_model_sections(judged), provenance=foot, synthetic=synthetic
     )
+    salt = provenance.fingerprint
+    bundle = fit_risk_bundle(
+        joined, model, horizons, judged, salt=salt, feature_settings=feature_settings, synthetic=synthetic
+    )
+    save_risk_model(out / "model", bundle)
     provenance.record(outputs)
     return metrics
 
@@ -139,7 +149,7 @@ def _with_groups(follow_up: FollowUp, risks: pd.DataFrame) -> pd.DataFrame:
     image = risks[risks["model"] == IMAGE]
     high = image.groupby("case")["high"].mean() >= 0.5
     table = follow_up.table.loc[follow_up.table.index.isin(high.index)]
-    group = high.loc[table.index].astype(int).map(GROUPS)
+    group = high.loc[table.index].astype(int).map(dict(enumerate(GROUPS)))
     return table.drop(columns=["days", "died"]).assign(
         os_days=table["days"], os_event=table["died"].astype(float), risk_group=group
     )
