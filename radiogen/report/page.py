@@ -1,4 +1,4 @@
-"""One self-contained HTML page: no scripts, no fonts or pictures from elsewhere, readable on a phone, a wide screen and paper."""
+"""One self-contained HTML page: no scripts, fonts or pictures from elsewhere, readable on a phone, a wide screen and paper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -106,6 +107,21 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Widget:
+    """A part of a page that answers to the reader, such as the slice viewer; everything it needs is in the page.
+
+    Args:
+        markup: HTML, every text in it escaped already.
+        style: CSS, once per page however many widgets have it.
+        script: JavaScript, the same; it fetches nothing.
+    """
+
+    markup: str
+    style: str = ""
+    script: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
     """One headed part of a page: text, then boxes, figures, tables, pictures.
 
@@ -118,6 +134,7 @@ class Section:
         boxes: verdicts.
         large_pictures: pictures are graphs to read, not thumbnails.
         folded: closed until the reader opens it.
+        widgets: parts that answer to the reader, shown after the text.
     """
 
     title: str
@@ -128,6 +145,7 @@ class Section:
     boxes: Sequence[Box] = ()
     large_pictures: bool = False
     folded: bool = False
+    widgets: Sequence[Widget] = ()
 
 
 def write_page(
@@ -168,7 +186,9 @@ def render_page(
 ) -> str:
     """Return the HTML text that `write_page` writes; see there."""
     drawn = _Drawn()
-    return _environment().get_template("page.html").render(
+    widgets = [widget for section in sections for widget in section.widgets]
+    return render_template(
+        "page.html",
         title=title,
         sections=sections,
         lead=lead,
@@ -178,7 +198,32 @@ def render_page(
         provenance=_shown(dict(provenance or {})),
         versions=package_versions(),
         draw=drawn.figure,
+        styles=list(dict.fromkeys(widget.style for widget in widgets if widget.style)),
+        scripts=list(dict.fromkeys(widget.script for widget in widgets if widget.script)),
     )  # fmt: skip
+
+
+def render_template(name: str, **values: Any) -> str:
+    """Return one of radiogen's HTML templates with its values filled in, every text escaped.
+
+    Args:
+        name: file in `report/templates`.
+        values: what the template names; a missing one is an error.
+    """
+    return _environment().get_template(name).render(**values)
+
+
+def template_text(name: str) -> str:
+    """Return a file of `report/templates` as it is.
+
+    Args:
+        name: file in `report/templates`.
+
+    Example:
+        >>> template_text("viewer.js").startswith("// The slice viewer")
+        True
+    """
+    return resources.files("radiogen.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 class _Drawn:
@@ -232,8 +277,8 @@ def inline_svg(text: str, *, prefix: str) -> str:
 
 
 def data_uri(content: bytes) -> str:
-    """Return a PNG or JPEG as a `data:` address that needs no file beside the page."""
-    kind = "jpeg" if content.startswith(b"\xff\xd8") else "png"
+    """Return a PNG, JPEG or WebP as a `data:` address that needs no file beside the page."""
+    kind = "jpeg" if content.startswith(b"\xff\xd8") else "webp" if content.startswith(b"RIFF") else "png"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -278,7 +323,23 @@ def _rows(frame: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     ]
 
 
+def link_cell(words: str, link: str) -> Markup:
+    """Return a table's cell that leads to another page.
+
+    Args:
+        words: what is shown.
+        link: file, relative to the page.
+
+    Example:
+        >>> link_cell("case <7>", "cases/7.html")
+        Markup('<a href="cases/7.html">case &lt;7&gt;</a>')
+    """
+    return Markup('<a href="{}">{}</a>').format(_address(link), words)
+
+
 def _cell(value: Any) -> str:
+    if isinstance(value, Markup):
+        return value
     if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return "\u2013"
     if isinstance(value, bool):
