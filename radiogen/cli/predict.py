@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="The folder `model` that `radiogen classify` wrote.")],
+    model: Annotated[
+        Path, typer.Argument(help="The folder `model` that `radiogen classify` or `radiogen survival` wrote.")
+    ],
     output: Output,
     cohort: Annotated[
         Path | None,
@@ -61,15 +63,17 @@ def predict(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Apply a model: probabilities, with a warning for training patients, missing features and cases unlike the training."""
+    """Apply a model: probabilities or risks, with a warning for training patients, missing features and cases unlike the training."""
     progress = start_logging(quiet, verbose)
     from radiogen.branches.names import BRANCHES
     from radiogen.config.base import read_yaml_mapping
     from radiogen.errors import InputError
     from radiogen.fusion.bundle import load_model
     from radiogen.fusion.inner_scores import GRAPHS, IMAGES
+    from radiogen.fusion.survival_bundle import load_risk_model
     from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels, settings_from_card
     from radiogen.pipeline.predict import is_graph_model, is_image_model, run_predict
+    from radiogen.pipeline.survival_predict import is_risk_model, run_predict_risk
 
     if is_graph_model(model):
         if features or cohort is None:
@@ -81,7 +85,8 @@ def predict(
             raise InputError("This model looks at images: give a cohort.csv, and no --features.")
         _from_images(model, cohort, labels, output, device or "auto", jobs=jobs, progress=progress)
         return
-    bundle = load_model(model)
+    of_risk = is_risk_model(model)
+    bundle: Bundle = load_risk_model(model) if of_risk else load_model(model)
     if features:
         source = labels or cohort
         inputs = from_tables(features, None if source is None else read_labels(source))
@@ -101,7 +106,8 @@ def predict(
         _add_scores(model, bundle.card["features"], inputs, output, device, jobs=jobs, progress=progress)
     else:
         raise InputError("No cases.", hint="Give a cohort.csv, or --features TABLE.")
-    predictions = run_predict(model, inputs.features, output, cohort=inputs.cohort)
+    apply = run_predict_risk if of_risk else run_predict
+    predictions = apply(model, inputs.features, output, cohort=inputs.cohort)
     _say(predictions, bundle, output)
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
 
@@ -183,7 +189,8 @@ def _from_recipe(
 def _say(predictions: pd.DataFrame, bundle: Bundle, output: Path) -> None:
     from radiogen.pipeline.predict import warnings_about
 
-    typer.echo(f"{len(predictions)} case(s): probability of {bundle.card['positive_means']}")
+    gives = bundle.card.get("gives") or f"probability of {bundle.card['positive_means']}"
+    typer.echo(f"{len(predictions)} case(s): {gives}")
     for line in warnings_about(predictions, bundle):
         typer.echo(f"warning: {line}", err=True)
     typer.echo(f"predictions: {output / 'predictions.csv'}\n{bundle.card['notice']}")

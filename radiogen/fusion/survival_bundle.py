@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ GROUPS = ("low risk", "high risk")
 """Names of the risk groups: at or below the cut, and above it."""
 
 _DIGITS = 8
+_DAYS_PER_MONTH = 30.4375
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def fit_risk_bundle(
         "synthetic": synthetic,
         "target": KIND,
         "positive_means": "death",
+        "gives": f"risk of death, survival at {_months(horizons_days)} months, risk group",
         "model": settings.model,
         "how": _how(table, settings),
         "horizons_days": horizons_days.tolist(),
@@ -224,7 +226,7 @@ def risk_card_text(card: Mapping[str, Any]) -> str:
     """
     trained, measured = card["trained_on"], card["out_of_fold"]
     sites = ", ".join(f"{name} ({count})" for name, count in trained["sites"].items())
-    months = ", ".join(f"{days / 30.4375:.0f}" for days in card["horizons_days"])
+    months = _months(card["horizons_days"])
     made_up = "**The training patients are made up (synthetic): this model says nothing about real ones.**"
     lines = [
         "# Model card: risk of death",
@@ -248,6 +250,10 @@ def risk_card_text(card: Mapping[str, Any]) -> str:
         *[f"- {note}" for note in card["notes"]],
     ]
     return "\n".join(lines) + "\n"
+
+
+def _months(days: Iterable[float]) -> str:
+    return ", ".join(f"{day / _DAYS_PER_MONTH:.0f}" for day in days)
 
 
 def _measured(measured: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ import pandas as pd
 from radiogen.cohort.splits import site_names
 from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.errors import InputError
-from radiogen.fusion.bundle import ModelBundle, apply_model, load_model
+from radiogen.fusion.bundle import apply_model, load_model
 from radiogen.fusion.join import join_branches, target_labels, usable_columns
+from radiogen.fusion.reference import Reference
 from radiogen.pipeline.classify import table_hash
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv
@@ -87,7 +88,7 @@ def run_predict(
         OutputError: the folder cannot be written.
     """
     bundle = load_model(model)
-    joined = _joined(bundle, features)
+    joined = joined_features(bundle.feature_names, bundle.reference, features)
     known = known_of(joined.index, cohort, str(bundle.card["target"]))
     found = apply_model(bundle, joined, known[0], cohort)
     return write_predictions(model, bundle, found, known, out, {"features": table_hash(joined)})
@@ -184,15 +185,25 @@ def _some(predictions: pd.DataFrame, column: str) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _joined(bundle: ModelBundle, features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def joined_features(names: list[str], reference: Reference, features: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the features of new cases side by side, with the columns that say who has a branch.
+
+    Args:
+        names: columns that a model needs.
+        reference: what its training cases looked like.
+        features: branch or table name -> table indexed by case.
+
+    Raises:
+        InputError: there is no case.
+    """
     cases = sorted({str(case) for table in features.values() for case in table.index})
     if not cases:
         raise InputError("There is no case with features.", hint="See failed.csv for the reasons.")
     usable = {name: usable_columns(table)[0] for name, table in features.items()}
     joined, _ = join_branches(usable, cases)
     joined = joined.copy()
-    branch = bundle.reference.ranges["branch"]
-    for name in bundle.feature_names:
+    branch = reference.ranges["branch"]
+    for name in names:
         if name.startswith("has_") and branch.get(name) == name.removeprefix("has_"):
             others = [
                 column for column in branch.index[branch == branch[name]] if column in joined.columns and column != name
@@ -217,7 +228,7 @@ def known_of(cases: pd.Index, cohort: pd.DataFrame | None, target: str) -> tuple
     Args:
         cases: case ids.
         cohort: rows with what is known; None: nothing is.
-        target: whose labels.
+        target: whose labels; one without a label column, such as survival, is unknown for everybody.
     """
     names = pd.Series(cases, index=cases, dtype=object)
     if cohort is None:
@@ -225,5 +236,5 @@ def known_of(cases: pd.Index, cohort: pd.DataFrame | None, target: str) -> tuple
     rows = cohort.reindex(cases)
     patient = rows["patient"].where(rows["patient"].notna(), names) if "patient" in rows.columns else names
     site = site_names(rows["site"] if "site" in rows.columns else pd.Series(None, index=cases, dtype=object))
-    has_label = TARGET_COLUMNS[target] in rows.columns
+    has_label = TARGET_COLUMNS.get(target) in rows.columns
     return patient, site, target_labels(rows, target) if has_label else pd.Series(np.nan, index=cases)

@@ -60,9 +60,33 @@ def test_what_is_written_and_that_the_image_is_shown_to_add(out: Path) -> None:
     risks = pd.read_csv(out / "risk_predictions.csv", dtype={"case": str})
     assert len(risks) == N * 4
     assert risks.groupby(["model", "repeat"])["case"].nunique().eq(N).all()
-    for name in ("report.html", "kaplan_meier.png", "kaplan_meier.svg", "risk_model.png", "at_risk.csv"):
+    for name in (
+        "report.html",
+        "kaplan_meier.png",
+        "kaplan_meier.svg",
+        "risk_model.png",
+        "at_risk.csv",
+        "model/card.md",
+    ):
         assert (out / name).stat().st_size > 200
     assert "What the risk model is worth" in (out / "report.html").read_text()
+
+
+def test_the_kept_model_is_applied_to_new_cases_by_predict(study: Path, out: Path, tmp_path: Path) -> None:
+    new = pd.read_csv(study / "radiomics.csv", index_col="case").iloc[:20].drop(columns="x5")
+    new.index = [*new.index[:2], *(f"new{i}" for i in range(18))]
+    new.rename_axis("case").to_csv(tmp_path / "radiomics.csv")
+    result = CliRunner().invoke(
+        app, ["predict", str(out / "model"), "--features", str(tmp_path / "radiomics.csv"), "-o", str(tmp_path / "p")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "risk of death, survival at 12, 24" in result.output
+    assert "2 of 20 case(s) were in the training" in result.output
+    assert "20 of 20 case(s) lack features" in result.output
+    found = pd.read_csv(tmp_path / "p/predictions.csv").set_index("case")
+    assert set(found["risk_group"]) == {"low risk", "high risk"}
+    assert found["survival_365d"].between(0, 1).all()
+    assert np.corrcoef(found["risk"], new["x0"].loc[found.index])[0, 1] > 0.4
 
 
 def test_a_second_run_changes_nothing(study: Path, out: Path) -> None:
