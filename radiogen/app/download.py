@@ -1,0 +1,124 @@
+"""What the user takes home: a report page and a zip of everything, without a name, a date or a path in it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from radiogen.app.identify import Item
+from radiogen.app.steps import Finished, Prediction, volumes
+from radiogen.report.images import case_picture
+from radiogen.report.page import Box, Figure, Section, Table, write_page
+from radiogen.run.atomic import write_csv, writing
+from radiogen.segment.cohort import mask_path
+
+REPORT, VOLUMES = "report.html", "volumes.csv"
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip can hold: the same case gives the same bytes, and no date is told."""
+
+
+def write_report(done: Finished, chosen: Mapping[str, Item], prediction: Prediction | None = None) -> Path:
+    """Write the page of a case and its table of volumes; return the page.
+
+    Names of the user's files are left out: they may name the patient.
+
+    Args:
+        done: the case with its mask.
+        chosen: role -> image, as the user settled it.
+        prediction: what a model said of it, where one was asked.
+    """
+    table = volumes(done)
+    write_csv(done.study / VOLUMES, table.round({"volume_ml": 3}), index=False)
+    flags = [str(done.facts["flag_reason"])] if done.facts.get("flag_reason") else []
+    flags += list(done.prepared.flags)
+    sections = [
+        _picture(done),
+        Section(
+            "Volumes",
+            tables=[Table(table.set_index("region").round(2), "Volumes in ml; a dash: the mask cannot tell.")],
+        ),
+        *_model(prediction),
+        Section("Quality", text=flags or ["Nothing was found against the images."]),
+        _sequences(chosen),
+        Section("What was done", text=[*done.prepared.notes, *done.facts.get("notes", ())]),
+    ]
+    facts = {"mask": done.facts["settings"], "method": done.facts["method"], "inputs": done.facts["inputs"]}
+    regions = table.head(3).itertuples(index=False, name=None)
+    lead = "; ".join(f"{region}: {_ml(float(ml))}" for region, ml in regions)
+    write_page(done.study / REPORT, f"Case {done.case}", sections, lead=lead, provenance=facts)
+    return done.study / REPORT
+
+
+def _ml(volume: float) -> str:
+    return "unknown" if volume != volume else f"{volume:.1f} ml"
+
+
+def _picture(done: Finished) -> Section:
+    grid = done.images.grid
+    drawing = case_picture(done.images.images, done.labels, grid.voxel_size_mm, done.case)
+    caption = "The case in three planes, where the tumour is largest, with the outlines of its regions."
+    return Section("Mask", figures=[Figure(drawing, caption, "Slices of the case with the tumour outlined.")])
+
+
+def _sequences(chosen: Mapping[str, Item]) -> Section:
+    rows = [
+        [role, "DICOM series" if item.series is not None else "NIfTI file", "; ".join(item.reasons), item.geometry]
+        for role, item in chosen.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["sequence", "came as", "why", "voxels"]).set_index("sequence")
+    return Section("Sequences", tables=[Table(frame, "What each image was taken for.")])
+
+
+def _model(prediction: Prediction | None) -> list[Section]:
+    if prediction is None:
+        return []
+    low_high = prediction.interval
+    interval = "the model gives none" if low_high is None else f"{low_high[0]:.2f} to {low_high[1]:.2f}"
+    facts = {
+        "probability": f"{float(prediction.row['y_prob']):.2f}",
+        "interval": interval,
+        "model": str(prediction.card["model"]),
+    }
+    box = Box(f"Probability: {prediction.card['positive_means']}", prediction.call, facts=facts)
+    card = [line.lstrip("#- ").replace("**", "") for line in prediction.card_text.splitlines() if line.strip()]
+    return [
+        Section("Classifier", text=prediction.warnings, boxes=[box]),
+        Section("Model card", text=card, folded=True),
+    ]
+
+
+def bundle(done: Finished) -> Path:
+    """Write everything of a case into one zip and return it; the same case gives the same bytes.
+
+    Args:
+        done: the case, after `write_report`.
+    """
+    path = done.study / f"{done.case}.zip"
+    with writing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        for name, file in _contents(done).items():
+            entry = zipfile.ZipInfo(f"{done.case}/{name}", _ZIP_TIME)
+            # Images are compressed already.
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".gz") else zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, file.read_bytes())
+    return path
+
+
+def _contents(done: Finished) -> dict[str, Path]:
+    """Return name in the zip -> file, for those that are there."""
+    study, case = done.study, done.case
+    mask = mask_path(study, case)
+    files = {
+        REPORT: study / REPORT,
+        VOLUMES: study / VOLUMES,
+        "picture.png": study / "qc" / f"{case}.png",
+        "mask.nii.gz": mask,
+        "mask.json": mask.with_name(f"{case}.json"),
+        "mask-on-scan.nii.gz": study / "native" / "masks" / f"{case}.nii.gz",
+        "predictions.csv": study / "prediction" / "predictions.csv",
+    }
+    files |= {f"preprocessed/{path.name}": path for path in sorted((study / "preprocessed" / case).glob("*"))}
+    return {name: path for name, path in files.items() if path.is_file()}
