@@ -53,12 +53,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
 def run_checks() -> list[Check]:
     """Return every check, made on this machine."""
     packages = [_check_package(name, needed=True) for name in _NEEDED]
-    optional = [_check_package(name, needed=False, extra=extra) for name, extra in _OPTIONAL.items()]
     return [
         _check_python(),
         *packages,
-        *optional,
+        _check_versions(),
+        *(_check_extra(extra, gives) for extra, gives in _EXTRAS.items()),
         _check_templates(),
+        _check_weights(),
         _check_cache(),
         _check_memory(),
         _check_disk(),
@@ -70,7 +71,16 @@ _NEEDED = (
     "numpy", "pandas", "pyarrow", "sklearn", "xgboost", "skops", "torch", "monai", "safetensors", "nibabel", "SimpleITK", "radiomics",
     "cc3d", "nilearn", "lifelines", "matplotlib",
 )  # fmt: skip
-_OPTIONAL = {"distributed": "dask"}
+_EXTRAS = {
+    "app": "radiogen app",
+    "atlas": "named lobes, AAL regions for brain networks",
+    "dask": "--dask",
+    "hd-bet": "brain extraction by HD-BET",
+    "network": "graph networks",
+    "nnunet": "networks of nnU-Net v2 results folders",
+    "notebooks": "the notebooks",
+}
+"""Extra -> what it is for. That of the tests is not a user's concern."""
 
 
 def _check_python() -> Check:
@@ -82,16 +92,65 @@ def _check_python() -> Check:
     )
 
 
-def _check_package(name: str, *, needed: bool, extra: str = "") -> Check:
+def _check_package(name: str, *, needed: bool) -> Check:
     from importlib import import_module
 
-    fix = f"pip install 'radiogen[{extra}]'" if extra else "pip install --force-reinstall radiogen"
     try:
         module = import_module(name)
     # A broken binary wheel raises whatever it likes at import (OSError, RuntimeError, AttributeError); all of them mean the same here.
     except Exception as error:
-        return Check(name, False, needed, f"{type(error).__name__}: {error}".splitlines()[0], fix)
+        found = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Check(name, False, needed, found, "pip install --force-reinstall radiogen")
     return Check(name, True, needed, str(getattr(module, "__version__", "installed")))
+
+
+def _check_versions() -> Check:
+    missing = unmet_requirements()
+    if missing:
+        return Check("versions", False, False, "; ".join(missing), "pip install --upgrade radiogen")
+    return Check("versions", True, False, "every package as radiogen asks for it")
+
+
+def _check_extra(extra: str, gives: str) -> Check:
+    from importlib import metadata
+
+    missing = unmet_requirements(extra)
+    if extra not in (metadata.metadata("radiogen").get_all("Provides-Extra") or ()):
+        missing = ["this installation is older than the extra"]
+    found = f"not installed, needed for {gives}: {'; '.join(missing)}" if missing else f"installed: {gives}"
+    return Check(f"extra {extra}", not missing, False, found, f"pip install 'radiogen[{extra}]'")
+
+
+def unmet_requirements(extra: str = "") -> list[str]:
+    """Return what radiogen, or one of its extras, asks for and this environment does not have, with what it has instead.
+
+    Args:
+        extra: name of the extra; empty: what is always needed.
+
+    Example:
+        >>> unmet_requirements()
+        []
+    """
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    unmet = []
+    for requirement in map(Requirement, metadata.requires("radiogen") or ()):
+        of_extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+        if of_extra != bool(extra) or (of_extra and not requirement.marker.evaluate({"extra": extra})):
+            continue
+        if requirement.name == "radiogen":
+            unmet += [line for other in sorted(requirement.extras) for line in unmet_requirements(other)]
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            unmet.append(f"{requirement.name}{requirement.specifier} is not installed")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            unmet.append(f"{requirement.name}{requirement.specifier}, found {version}")
+    return unmet
 
 
 def _check_templates() -> Check:
@@ -102,6 +161,23 @@ def _check_templates() -> Check:
     except (ImportError, OSError, ValueError) as error:
         return Check("MNI152 template", False, True, str(error), "pip install --force-reinstall nilearn")
     return Check("MNI152 template", True, True, f"{shape[0]}x{shape[1]}x{shape[2]} at 2 mm, carried by nilearn")
+
+
+def _check_weights() -> Check:
+    from radiogen.errors import RadiogenError
+    from radiogen.segment.weights import find_weights, installed_weights, verify_weights
+
+    try:
+        names = installed_weights()
+        for name in names:
+            verify_weights(find_weights(name))
+    except RadiogenError as error:
+        return Check(
+            "weights", False, False, str(error).splitlines()[0], "radiogen weights list; fetch or import again"
+        )
+    if not names:
+        return Check("weights", False, False, "none", "pip install --force-reinstall radiogen")
+    return Check("weights", True, False, f"{', '.join(names)}; more: radiogen weights list")
 
 
 def _check_cache() -> Check:

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shlex
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from radiogen import __version__
+from radiogen.cli.doctor import _EXTRAS, unmet_requirements
 from radiogen.cli.main import _COMMANDS, app
+
+ROOT = Path(__file__).parents[2]
 
 HEAVY = (
     "torch",
@@ -88,3 +98,55 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(monkeypatch: pytest.Monke
     assert result.exit_code == 1
     assert "MISSING lifelines" in result.output
     assert "pip install" in result.output
+
+
+def test_doctor_compares_versions_and_knows_every_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["numpy>=999", "joblib>=0.1", "streamlit-that-is-not>=1; extra == 'app'", "radiogen[app]; extra == 'test'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: asked)
+    assert [line.split(",")[0] for line in unmet_requirements()] == ["numpy>=999"]
+    assert unmet_requirements("app") == ["streamlit-that-is-not>=1 is not installed"]
+    assert unmet_requirements("test") == unmet_requirements("app")
+    assert unmet_requirements("dask") == []
+
+
+def test_every_extra_but_those_of_developers_is_looked_at() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(project["optional-dependencies"]) - {"test", "dev"} == set(_EXTRAS)
+
+
+def _leaves(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, inner in command.commands.items():
+        yield from _leaves(inner, (*words, name)) if hasattr(inner, "commands") else [(*words, name)]
+
+
+def _parse(line: str) -> None:
+    """Fail where the words of a command line are not what the command takes; nothing is run."""
+    program, *words = shlex.split(line)
+    assert program == "radiogen"
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(line, words)
+
+
+@pytest.mark.parametrize("words", list(_leaves(typer.main.get_command(app))), ids=" ".join)
+def test_the_example_of_every_command_is_what_the_command_takes(words: tuple[str, ...]) -> None:
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    lines = re.split(r" \| (?=radiogen )", re.sub(r"^Examples?: ", "", command.epilog))
+    for line in lines:
+        assert line.split(">")[0].split()[1 : 1 + len(words)] == list(words)
+        _parse(line.split(" > ")[0])
+
+
+def test_every_command_of_the_readme_is_what_the_command_takes() -> None:
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"(?:`|^)(radiogen [a-z][^`\n]*)", text, flags=re.MULTILINE)
+    named = {
+        " ".join(("radiogen", *words[:depth])) for words in _leaves(typer.main.get_command(app)) for depth in (1, 2)
+    }
+    whole = [line for line in lines if "..." not in line and "|" not in line and line not in named]
+    assert len(whole) > 25
+    for line in whole:
+        _parse(line.split(" > ")[0])
