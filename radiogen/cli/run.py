@@ -51,6 +51,10 @@ def run(
     given_masks: Annotated[
         str | None, typer.Option("--given-masks", help="use: keep the cohort's masks; ignore: make our own.")
     ] = None,
+    case_pages: Annotated[
+        bool | None,
+        typer.Option("--case-pages/--no-case-pages", help="Make a page with a slice viewer for every case."),
+    ] = None,
     params: Params = None,
     config: Config = None,
     jobs: Jobs = 1,
@@ -71,6 +75,8 @@ def run(
         values["targets"] = [name.strip() for name in targets.split(",") if name.strip()]
     if preprocess is not None:
         values["preprocess"] = preprocess
+    if case_pages is not None:
+        values["case_pages"] = case_pages
     overrides: dict[str, dict[str, Any]] = {
         "segment": {"method": method, "weights": tuple(weights) if weights else None, "given_masks": given_masks},
         "radiomics": {"params": params},

@@ -66,5 +66,8 @@ class StudySettings(StageSettings):
     min_per_class: int = Field(default=10, ge=2)
     """Fewest cases of the smaller class for a target to be classified without being asked for."""
 
+    case_pages: bool = True
+    """Make a page with a slice viewer for every case."""
+
     survival_groups: tuple[str, ...] | None = None
     """Columns to compare survival by; by default idh and mgmt, where they and survival are known."""

@@ -14,6 +14,7 @@ from radiogen.config.base import StageSettings
 from radiogen.config.study import StudySettings
 from radiogen.errors import CaseError, CohortError, ConfigError, InputError
 from radiogen.fusion.join import check_target
+from radiogen.pipeline.case_pages import run_case_pages
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.features import run_features
 from radiogen.pipeline.inputs import card_settings
@@ -103,6 +104,10 @@ def run_study(
     verdicts, skipped = _classify(tables, masked, study, settings, jobs=jobs, progress=progress, synthetic=synthetic)
     survival, no_survival = _survival(masked, study, settings, synthetic=synthetic)
     skipped |= no_survival
+    if settings.case_pages:
+        log.info("report: pages of %d cases", len(masked))
+        _, unshown = run_case_pages(study, jobs=jobs, dask=dask, progress=progress, synthetic=synthetic)
+        failures += unshown
     report = study / "report.html"
     write_study_report(report, study, skipped=skipped, synthetic=synthetic)
     return StudyOutcome(report, verdicts, survival, failures, skipped)

@@ -34,11 +34,15 @@ from radiogen.report.words import (
     target_words,
     without_folders,
 )
-from radiogen.run.provenance import hash_inputs
+from radiogen.run.atomic import write_json
+from radiogen.run.provenance import RESEARCH_USE, hash_inputs
 from radiogen.types import Target
 
 _TARGET_ORDER = [target.value for target in Target]
 _SURVIVAL_WIDTH_PX = 900
+
+FACTS = "report.json"
+"""What the report cannot read from other files; it stands beside the page."""
 
 
 def write_study_report(
@@ -66,7 +70,7 @@ def write_study_report(
         OutputError: the page cannot be written.
     """
     study, left_out = Path(study), dict(skipped or {})
-    verdicts = {name: metrics for name, metrics in _verdicts(study).items() if f"classify {name}" not in left_out}
+    verdicts = {name: metrics for name, metrics in read_results(study).items() if f"classify {name}" not in left_out}
     survival = {
         name: found
         for name, found in _survival(study).items()
@@ -86,6 +90,7 @@ def write_study_report(
         **(provenance or {}),
         "inputs": {**(provenance or {}).get("inputs", {}), **_hashes(study, verdicts, survival)},
     }
+    write_json(study / FACTS, {"notice": RESEARCH_USE, "skipped": left_out, "synthetic": synthetic})
     write_page(
         path,
         "Glioma radiogenomics study",
@@ -96,7 +101,32 @@ def write_study_report(
     )
 
 
-def _verdicts(study: Path) -> dict[str, dict[str, Any]]:
+def read_report_facts(study: Path) -> tuple[dict[str, str], bool]:
+    """Return what an earlier run left out and why, and whether its patients are made up, so that the report can be made anew.
+
+    Args:
+        study: study folder; without `report.json` nothing was left out.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = Path(study) / FACTS
+    found = _read_json(path) if path.is_file() else {}
+    synthetic = found.get("synthetic") or any(
+        metrics.get("synthetic") for metrics in read_results(Path(study)).values()
+    )
+    return {str(name): str(why) for name, why in dict(found.get("skipped") or {}).items()}, bool(synthetic)
+
+
+def read_results(study: Path) -> dict[str, dict[str, Any]]:
+    """Return target -> its metrics, in the order in which they are shown.
+
+    Args:
+        study: study folder with `classify/<target>/metrics.json`.
+
+    Raises:
+        InputError: a file of metrics cannot be read.
+    """
     found = {file.parent.name: _read_json(file) for file in sorted(study.glob("classify/*/metrics.json"))}
     order = [*(name for name in _TARGET_ORDER if name in found), *(name for name in found if name not in _TARGET_ORDER)]
     return {name: found[name] for name in order}

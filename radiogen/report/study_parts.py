@@ -158,10 +158,16 @@ def case_pictures(files: list[Path]) -> list[Picture]:
     """
     shown = files[:MOST_PICTURES]
     for width in _WIDTHS_PX:
-        pictures = [shrunken_picture(file, file.stem, f"qc/{file.name}", width) for file in shown]
+        pictures = [shrunken_picture(file, file.stem, _page_or_picture(file), width) for file in shown]
         if sum(len(picture.content) for picture in pictures) <= PICTURE_BUDGET_BYTES:
             return pictures
     return pictures if shown else []
+
+
+def _page_or_picture(file: Path) -> str:
+    """Return where a case's small picture leads: to its page, or to the large picture where it has none."""
+    page = file.parent.parent / "cases" / f"{file.stem}.html"
+    return f"cases/{page.name}" if page.is_file() else f"qc/{file.name}"
 
 
 def shrunken_picture(file: Path, caption: str, link: str, width_px: int, *, drawing: bool = False) -> Picture:
@@ -174,20 +180,34 @@ def shrunken_picture(file: Path, caption: str, link: str, width_px: int, *, draw
         width_px: greatest width, pixels.
         drawing: lines and letters rather than an MR image.
     """
-    with Image.open(file) as opened:
-        picture = opened.convert("RGB")
-    if picture.width > width_px:
-        picture = picture.resize(
-            (width_px, max(1, round(picture.height * width_px / picture.width))), Image.Resampling.LANCZOS
-        )
+    if not drawing:
+        return Picture(shrunken_jpeg(file.read_bytes(), width_px), caption, link)
     buffer = io.BytesIO()
-    if drawing:
-        picture.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            buffer, format="PNG", optimize=True
-        )
-    else:
-        picture.save(buffer, format="JPEG", quality=78, optimize=True)
+    few = _shrunken(file.read_bytes(), width_px).quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(buffer, format="PNG", optimize=True)
     return Picture(buffer.getvalue(), caption, link)
+
+
+def shrunken_jpeg(content: bytes, width_px: int) -> bytes:
+    """Return a picture as JPEG, no wider than `width_px`.
+
+    Args:
+        content: bytes of a PNG or JPEG file.
+        width_px: greatest width, pixels.
+    """
+    buffer = io.BytesIO()
+    _shrunken(content, width_px).save(buffer, format="JPEG", quality=78, optimize=True)
+    return buffer.getvalue()
+
+
+def _shrunken(content: bytes, width_px: int) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = opened.convert("RGB")
+    if picture.width <= width_px:
+        return picture
+    return picture.resize(
+        (width_px, max(1, round(picture.height * width_px / picture.width))), Image.Resampling.LANCZOS
+    )
 
 
 def features_section(folder: Path) -> list[Section]:
