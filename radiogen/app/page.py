@@ -1,0 +1,298 @@
+"""The page of `radiogen app`, in Streamlit; run it with that command. What it does is in the modules beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from radiogen.app.files import Received, Upload, receive
+from radiogen.app.identify import ROLES, Item, choose, find_items
+from radiogen.app.pictures import LABEL_COLOURS, LEVELS, augmented, overlay
+from radiogen.app.session import Workspace
+from radiogen.app.steps import LABEL_WORDS, Finished, Prediction, check_case_id, methods, predict, volumes, words_of
+from radiogen.app.work import Wishes, again, make
+from radiogen.config.app import ENVIRONMENT, AppSettings
+from radiogen.errors import RadiogenError
+from radiogen.report.slices import PLANES, intensity_window, slices_to_show
+from radiogen.report.style import SEQUENCE_WORDS
+from radiogen.run.provenance import RESEARCH_USE
+from radiogen.types import Volume
+
+log = logging.getLogger(__name__)
+
+_STATE = ("files", "received", "items", "chosen", "done", "zip", "prediction")
+_SEX = {"": "unknown", "F": "female", "M": "male"}
+_WORDS = {"mask": "tumour mask", **{name: f"{name} ({words})" for name, words in SEQUENCE_WORDS.items()}}
+
+
+def main() -> None:
+    """Draw the page as far as the case has come."""
+    st.set_page_config(page_title="radiogen", layout="wide")
+    settings = AppSettings.model_validate_json(os.environ.get(ENVIRONMENT, "{}"))
+    workspace = _workspace()
+    st.title("radiogen")
+    st.warning(f"**{RESEARCH_USE}**")
+    st.write(
+        "From the MRI of one patient to a tumour mask, its volumes and, with a model, a probability and its doubts. The files stay on this machine; "
+        "what is made of them is removed when this page is closed. Download what you want to keep."
+    )
+    _drop(settings, workspace)
+    if "items" in st.session_state:
+        _settle(st.session_state["items"], workspace)
+    if "done" in st.session_state:
+        done: Finished = st.session_state["done"]
+        _quality(done)
+        _look(done)
+        _volumes(done)
+        _augmentation(done)
+        _classifier(done, settings)
+        _download(done)
+
+
+@st.cache_resource(scope="session", on_release=Workspace.close, show_spinner=False)
+def _workspace() -> Workspace:
+    """Return the temporary folder of this session; it is removed with the session."""
+    return Workspace()
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Show an error as one plain message."""
+    try:
+        yield
+    except RadiogenError as error:
+        _say_error(words_of(error))
+    except Exception as error:  # the page's last line of defence: a reader is never shown a traceback
+        log.exception("unexpected")
+        _say_error(words_of(error))
+
+
+def _say_error(words: str) -> None:
+    # As plain text: a file's name must not be read as Markdown.
+    escaped = "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+!|<>$~:" else letter for letter in words)
+    st.error(escaped.replace("\n  - ", "\n\n- ").replace("\n", "\n\n"))
+
+
+@contextmanager
+def _progress(title: str, finished: str) -> Iterator[Callable[[str], None]]:
+    """Show what is being done while it is done."""
+    with st.status(title, expanded=True) as status:
+        try:
+            yield st.write
+        except BaseException:
+            status.update(label="Stopped", state="error")
+            raise
+        status.update(label=finished, state="complete", expanded=False)
+
+
+def _forget(names: Sequence[str] = _STATE) -> None:
+    for name in names:
+        st.session_state.pop(name, None)
+
+
+def _drop(settings: AppSettings, workspace: Workspace) -> None:
+    """Take what is dropped; a new set of files begins a new case."""
+    st.header("1. Images")
+    given = st.file_uploader(
+        f"Drop T1, T1 with contrast, T2 and FLAIR of one visit: NIfTI files, DICOM files, or one zip of them; up to {settings.max_upload_mb} MB "
+        "together. What is missing is told, and may be missing.",
+        accept_multiple_files=True,
+        key="uploads",
+    )
+    names = [one.file_id for one in given]
+    if names == st.session_state.get("files", []):
+        return
+    _forget()
+    folder = workspace.fresh()
+    st.session_state["files"] = names
+    if not given:
+        return
+    with _plain_errors():
+        try:
+            with _progress("Looking at the files", "The files were looked at") as say:
+                say("Checking and unpacking")
+                received = receive([Upload(one.name, one.getvalue()) for one in given], folder, settings)
+                say("Telling the sequences apart")
+                items = find_items(received, folder, settings)
+        except Exception:
+            workspace.fresh()
+            raise
+        st.session_state.update(received=received, items=items)
+
+
+def _settle(items: list[Item], workspace: Workspace) -> None:
+    """Show what each image was taken for and why, let the user correct it, and make the mask."""
+    st.header("2. Sequences")
+    received: Received = st.session_state["received"]
+    if received.passed_over:
+        st.info(f"{len(received.passed_over)} file(s) of other kinds in the zip were passed over.")
+    with st.form("sequences"):
+        roles = [_one_item(number, item) for number, item in enumerate(items)]
+        st.subheader("How the mask is made")
+        left, middle, right = st.columns(3)
+        method = left.selectbox("Method", methods(), help="flair-threshold needs no training; the others are networks.")
+        case = middle.text_input("Case id in what is written", "case", help="Not the patient's name.")
+        register = right.checkbox(
+            "Register to the template even where the images share a grid",
+            help="Images that do not share one are always registered.",
+        )
+        left, middle, _ = st.columns(3)
+        age = left.number_input("Age, years (only for models that ask)", 0.0, 120.0, value=None, step=1.0)
+        sex = middle.selectbox("Sex (only for models that ask)", list(_SEX), format_func=_SEX.__getitem__)
+        asked = st.form_submit_button("Make the mask", type="primary")
+    if not asked:
+        return
+    _forget(("chosen", "done", "zip", "prediction"))
+    with _plain_errors():
+        chosen = choose(items, roles)
+        wishes = Wishes(check_case_id(case), method, register, age, sex)
+        with _progress("Working", "The mask is made") as say:
+            done, packed = make(chosen, workspace.folder / "case" / "study", wishes, say=say)
+        st.session_state.update(chosen=chosen, done=done, zip=packed.read_bytes())
+
+
+def _one_item(number: int, item: Item) -> str:
+    with st.container(border=True):
+        left, right = st.columns([1, 2])
+        role = left.selectbox(
+            f"Image {number + 1}", ROLES, index=ROLES.index(item.role), format_func=lambda one: _WORDS.get(one, one),
+            key=f"role-{st.session_state['files'][0]}-{number}", disabled=bool(item.problem),
+        )  # fmt: skip
+        right.text(item.name)
+        sure = f" ({item.confidence:.0%} sure)" if item.confidence else ""
+        reasons = "; ".join(item.reasons) + sure if item.reasons else ""
+        right.text(f"Cannot be used: {item.problem}" if item.problem else f"{reasons}\n{item.geometry}".strip())
+    return str(role)
+
+
+def _quality(done: Finished) -> None:
+    st.header("3. Quality")
+    flags = [str(done.facts["flag_reason"])] if done.facts.get("flag_reason") else []
+    flags += done.prepared.flags
+    if flags:
+        st.warning("Look at these before you use the mask:\n\n" + "\n".join(f"- {flag}" for flag in flags))
+    else:
+        st.success("Nothing was found against the images.")
+    for note in (*done.prepared.notes, *done.facts.get("notes", ())):
+        st.write(note)
+
+
+def _window(sequence: str, image: Volume) -> tuple[float, float]:
+    """Return the intensities of black and white, measured once per case and sequence."""
+    known: dict[str, Any] = st.session_state.setdefault("windows", {})
+    if known.get("case") is not st.session_state["done"]:
+        known.clear()
+        known["case"] = st.session_state["done"]
+    if sequence not in known:
+        known[sequence] = intensity_window(image)
+    low, high = known[sequence]
+    return low, high
+
+
+@st.fragment
+def _look(done: Finished) -> None:
+    """Show the mask over three planes."""
+    st.header("4. Mask")
+    images, size = done.images.images, done.images.grid.voxel_size_mm
+    left, middle, right = st.columns(3)
+    sequence = str(left.selectbox("Sequence", list(images), index=len(images) - 1, format_func=lambda one: _WORDS[one]))
+    opacity = middle.slider("Opacity of the mask, %", 0, 100, 50, step=5) / 100
+    labels = done.labels if right.checkbox("Show the mask", value=True) else None
+    image = images[sequence]
+    start = slices_to_show(images, done.labels)
+    for column, (plane, axis) in zip(st.columns(3), PLANES.items(), strict=True):
+        last = image.shape[axis] - 1
+        index = start[axis] if last == 0 else column.slider(f"{plane.capitalize()} slice", 0, last, start[axis])
+        window = _window(sequence, image)
+        picture = overlay(image, labels, plane, index, size, opacity=opacity, window=window)
+        column.image(picture, caption=f"{plane} slice {index} of {last}, {sequence}", output_format="PNG")
+    st.markdown(
+        "  ".join(_swatch(label) for label in LABEL_COLOURS if bool((done.labels == label).any())),
+        unsafe_allow_html=True,
+    )
+    st.caption("Seen radiologically: the patient's right is on the left; in sagittal slices the front is on the left.")
+
+
+def _swatch(label: int) -> str:
+    colour = LABEL_COLOURS[label]
+    return f'<span style="border-left:0.9em solid {colour};padding-left:0.4em;margin-right:1em">{LABEL_WORDS[label]}</span>'
+
+
+def _volumes(done: Finished) -> None:
+    st.header("5. Volumes")
+    table = volumes(done).rename(columns={"volume_ml": "volume, ml"}).set_index("region")
+    st.table(table.map(lambda ml: "unknown" if ml != ml else f"{ml:.1f}"))
+    st.caption(
+        f"Mask: {done.facts['method']}. Tumour core = necrotic core and enhancing tumour; whole tumour = core and oedema."
+    )
+
+
+@st.fragment
+def _augmentation(done: Finished) -> None:
+    """Show what training makes of a slice."""
+    st.header("6. What training makes of it")
+    images, size = done.images.images, done.images.grid.voxel_size_mm
+    left, middle, right = st.columns(3)
+    sequence = str(
+        left.selectbox("Sequence to change", list(images), index=len(images) - 1, format_func=lambda one: _WORDS[one])
+    )
+    level = str(middle.selectbox("Augmentation", LEVELS, index=len(LEVELS) - 1))
+    seed = int(right.number_input("Seed", 0, 2**31 - 1, 0))
+    index = slices_to_show(images, done.labels)[PLANES["axial"]]
+    with _plain_errors():
+        before = overlay(
+            images[sequence], done.labels, "axial", index, size, window=_window(sequence, images[sequence])
+        )
+        after = augmented(images, done.labels, sequence, index, size, level=level, seed=seed)
+        left, right = st.columns(2)
+        left.image(before, caption=f"axial slice {index} as it is", output_format="PNG")
+        right.image(after, caption=f"the same slice under '{level}', seed {seed}", output_format="PNG")
+
+
+def _classifier(done: Finished, settings: AppSettings) -> None:
+    st.header("7. Classifier")
+    with st.form("classifier"):
+        folder = st.text_input("Folder of a model that radiogen classify wrote (OUT/model)", settings.model)
+        asked = st.form_submit_button("Ask the model")
+    if asked:
+        st.session_state.pop("prediction", None)
+        with _plain_errors():
+            with _progress("Asking the model", "The model has answered") as say:
+                prediction = predict(done, Path(folder.strip()), say=say)
+                packed = again(done, st.session_state["chosen"], prediction)
+            st.session_state.update(prediction=prediction, zip=packed.read_bytes())
+    if "prediction" in st.session_state:
+        _answer(st.session_state["prediction"])
+
+
+def _answer(prediction: Prediction) -> None:
+    probability, interval = float(prediction.row["y_prob"]), prediction.interval
+    st.metric(f"Probability: {prediction.card['positive_means']}", f"{probability:.2f}")
+    st.write(
+        "This model gives no interval." if interval is None else f"Interval: {interval[0]:.2f} to {interval[1]:.2f}"
+    )
+    st.info(prediction.call)
+    for line in prediction.warnings:
+        st.warning(line)
+    with st.expander("Model card"):
+        st.markdown(prediction.card_text.replace("\n# ", "\n#### ").removeprefix("# "))
+
+
+def _download(done: Finished) -> None:
+    st.header("8. Download")
+    st.download_button(
+        "Download everything (zip)", st.session_state["zip"], f"{done.case}.zip", "application/zip", type="primary"
+    )
+    st.caption(
+        "Mask on the images' own voxels (NIfTI), volumes, report page and, where they were made, registered images and prediction."
+    )
+
+
+if __name__ == "__main__":
+    main()
