@@ -20,7 +20,8 @@ app = typer.Typer(
 
 _COMMANDS = (
     "demo", "cohort", "preprocess", "segment", "native", "features", "stability", "classify", "audit", "lint", "controls", "predict", "diagnose",
-    "explain", "survival", "habitats", "evaluate", "run", "report", "train", "folds", "tune", "network", "recipes", "weights", "app", "info", "doctor",
+    "explain", "survival", "habitats", "evaluate", "run", "report",
+    "train", "folds", "tune", "network", "recipes", "weights", "app", "info", "doctor",
 )  # fmt: skip
 """One module of radiogen.cli per command, in the order of the help page. Each has `register(app)` and imports nothing heavy at the top."""
 
