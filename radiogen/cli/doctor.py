@@ -137,8 +137,9 @@ def unmet_requirements(extra: str = "") -> list[str]:
 
     unmet = []
     for requirement in map(Requirement, metadata.requires("radiogen") or ()):
-        of_extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
-        if of_extra != bool(extra) or (of_extra and not requirement.marker.evaluate({"extra": extra})):
+        marker = requirement.marker
+        of_extra = marker is not None and not marker.evaluate({"extra": ""})
+        if of_extra != bool(extra) or (marker is not None and of_extra and not marker.evaluate({"extra": extra})):
             continue
         if requirement.name == "radiogen":
             unmet += [line for other in sorted(requirement.extras) for line in unmet_requirements(other)]
