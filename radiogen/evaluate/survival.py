@@ -27,8 +27,9 @@ from radiogen.stats.survival import (
     pairwise_log_rank,
     restricted_mean,
     restricted_mean_difference,
+    stratified_log_rank,
 )
-from radiogen.stats.survival_tests import WEIGHTINGS, stratified_log_rank, weighted_log_rank
+from radiogen.stats.survival_tests import WEIGHTINGS, weighted_log_rank
 
 MONTH = DAYS_PER["months"]
 _AXIS_STEPS_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)

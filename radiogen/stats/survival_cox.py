@@ -10,22 +10,19 @@ import pandas as pd
 from jaxtyping import Float
 from lifelines import CoxPHFitter
 from lifelines.exceptions import ConvergenceError
-from lifelines.statistics import proportional_hazard_test
 from lifelines.utils import concordance_index
 from scipy.stats import chi2
 
-from radiogen.errors import RadiogenError
-from radiogen.stats.survival import Died, Times
+from radiogen.stats.survival import Z95, Died, GroupLabels, NotEstimableError, Times
+from radiogen.stats.survival_residuals import cox_residuals, proportional_hazards_p, robust_covariance
 
 Risk = Float[np.ndarray, " n"]
 """Risk per patient: higher means that death is expected earlier."""
 
 _BLOCK = 512
 _UNBOUNDED_STANDARD_ERROR = 10.0
-
-
-class NotEstimableError(RadiogenError):
-    """The data do not determine the model: no event, a constant covariate, or covariates that repeat one another."""
+_PRECISION = {"precision": 1e-14, "r_precision": 1e-14}
+"""Where a fit ends, by the Newton decrement and by the gain in log-likelihood: lifelines' own leaves five digits."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +30,13 @@ class CoxModel:
     """A fitted Cox model.
 
     Args:
-        table: index covariate; `coefficient`, `standard_error`, `hazard_ratio`, `lower`, `upper` (95 %), `p` (Wald), `proportional_p` (test of
-            proportional hazards), `bounded` (False where a group without events lets the hazard ratio run to zero or infinity).
+        table: index covariate; `coefficient`, `standard_error` (robust where clusters were given), `hazard_ratio`, `lower`, `upper` (95 %), `p`
+            (Wald), `proportional_p` (test of proportional hazards), `bounded` (False where a group without events lets the hazard ratio run to
+            zero or infinity).
         n: patients.
         n_events: deaths.
         log_likelihood: partial log-likelihood at the fit.
-        likelihood_ratio_p: of all covariates together.
+        likelihood_ratio_p: of all covariates together; it takes patients for independent even where clusters were given.
         risk: (n,) linear predictor, not centred.
     """
 
@@ -50,13 +48,24 @@ class CoxModel:
     risk: np.ndarray
 
 
-def cox_regression(covariates: pd.DataFrame, times: Times, died: Died) -> CoxModel:
+def cox_regression(
+    covariates: pd.DataFrame,
+    times: Times,
+    died: Died,
+    *,
+    entry: Times | None = None,
+    strata: GroupLabels | None = None,
+    clusters: GroupLabels | None = None,
+) -> CoxModel:
     """Fit a Cox proportional-hazards model (Efron's ties).
 
     Args:
         covariates: (n, k) finite numbers, one column per covariate.
         times: (n,) follow-up.
         died: (n,) whether it ended with the event.
+        entry: (n,) when each patient came under observation; None: everybody at time zero.
+        strata: (n,) stratum, such as the site, with a baseline hazard of its own; None: one for all.
+        clusters: (n,) cluster, such as the patient, for robust (sandwich) errors; None: patients are independent.
 
     Returns:
         The model with Wald intervals and, per covariate, the test of proportional hazards on scaled Schoenfeld residuals against Kaplan-Meier time.
@@ -65,7 +74,8 @@ def cox_regression(covariates: pd.DataFrame, times: Times, died: Died) -> CoxMod
         NotEstimableError: no event, a constant covariate, or covariates that repeat one another.
 
     Source:
-        Cox 1972, J R Stat Soc B 34:187; Efron 1977, J Am Stat Assoc 72:557; Grambsch and Therneau 1994, Biometrika 81:515.
+        Cox 1972, J R Stat Soc B 34:187; Efron 1977, J Am Stat Assoc 72:557; late entry, strata and clusters: Therneau and Grambsch 2000, Modeling
+        Survival Data, ch. 3 and 7.
 
     Example:
         >>> from lifelines.datasets import load_rossi
@@ -75,35 +85,58 @@ def cox_regression(covariates: pd.DataFrame, times: Times, died: Died) -> CoxMod
         0.69
     """
     _check_design(covariates, died)
+    values = covariates.to_numpy(dtype=float)
+    fitter = _fitted(covariates, times, died, entry, strata)
+    coefficients = fitter.params_.loc[list(covariates.columns)].to_numpy(dtype=float)
+    covariance = fitter.variance_matrix_.to_numpy(dtype=float)
+    at_fit = cox_residuals(values, times, died, coefficients, entry=entry, strata=strata)
+    nothing = cox_residuals(values, times, died, np.zeros(len(coefficients)), entry=entry, strata=strata)
+    used = covariance if clusters is None else robust_covariance(at_fit.score, covariance, clusters)
+    error = np.sqrt(np.diag(used))
+    table = pd.DataFrame(
+        {
+            "coefficient": coefficients,
+            "standard_error": error,
+            "hazard_ratio": _exponential(coefficients),
+            "lower": _exponential(coefficients - Z95 * error),
+            "upper": _exponential(coefficients + Z95 * error),
+            "p": chi2.sf((coefficients / error) ** 2, 1),
+            "proportional_p": proportional_hazards_p(at_fit.schoenfeld, times, died, covariance, entry),
+            "bounded": (np.sqrt(np.diag(covariance)) < _UNBOUNDED_STANDARD_ERROR) & (np.abs(coefficients) < 10),
+        },
+        index=pd.Index(covariates.columns, name="covariate"),
+    )
+    gained = 2 * (at_fit.log_likelihood - nothing.log_likelihood)
+    return CoxModel(
+        table,
+        len(times),
+        int(died.sum()),
+        at_fit.log_likelihood,
+        float(chi2.sf(max(0.0, gained), len(coefficients))),
+        values @ coefficients,
+    )
+
+
+def _fitted(
+    covariates: pd.DataFrame, times: Times, died: Died, entry: Times | None, strata: GroupLabels | None
+) -> CoxPHFitter:
     frame = covariates.reset_index(drop=True).assign(**{"": times, " ": died})
+    more: dict[str, str] = {}
+    if entry is not None:
+        more["entry_col"], frame["  "] = "  ", np.where(entry == 0, -1.0, entry)  # a follow-up of zero is then one, too
+    if strata is not None:
+        more["strata"], frame["   "] = "   ", pd.factorize(strata)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # separation is reported per covariate, in `bounded`
         try:
-            fitter = CoxPHFitter().fit(frame, duration_col="", event_col=" ")
-            proportional = proportional_hazard_test(fitter, frame, time_transform="km").summary["p"]
+            return CoxPHFitter().fit(frame, "", " ", fit_options=_PRECISION, **more)
         except (ConvergenceError, np.linalg.LinAlgError) as error:
             raise NotEstimableError("The Cox model does not converge.", hint="Give fewer covariates.") from error
-    summary = fitter.summary.loc[list(covariates.columns)]
-    table = pd.DataFrame(
-        {
-            "coefficient": summary["coef"],
-            "standard_error": summary["se(coef)"],
-            "hazard_ratio": summary["exp(coef)"],
-            "lower": summary["exp(coef) lower 95%"],
-            "upper": summary["exp(coef) upper 95%"],
-            "p": summary["p"],
-            "proportional_p": proportional.reindex(summary.index),
-            "bounded": (summary["se(coef)"] < _UNBOUNDED_STANDARD_ERROR) & (summary["coef"].abs() < 10),
-        }
-    ).rename_axis("covariate")
-    return CoxModel(
-        table,
-        len(frame),
-        int(died.sum()),
-        float(fitter.log_likelihood_),
-        float(fitter.log_likelihood_ratio_test().p_value),
-        covariates.to_numpy(dtype=float) @ table["coefficient"].to_numpy(dtype=float),
-    )
+
+
+def _exponential(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.exp(values)
 
 
 def _check_design(covariates: pd.DataFrame, died: Died) -> None:
@@ -126,24 +159,33 @@ def likelihood_ratio_p(smaller: CoxModel, larger: CoxModel) -> float:
     return float(chi2.sf(max(0.0, 2 * (larger.log_likelihood - smaller.log_likelihood)), added))
 
 
-def concordance(times: Times, died: Died, risk: Risk) -> float:
+def concordance(
+    times: Times, died: Died, risk: Risk, *, entry: Times | None = None, strata: GroupLabels | None = None
+) -> float:
     """Return Harrell's C: how often the patient of higher risk dies first, over the pairs whose order is known.
 
     Args:
         times: (n,) follow-up.
         died: (n,) whether it ended with the event.
         risk: (n,) higher means earlier death; ties count one half.
+        entry: (n,) when each patient came under observation: who enters after a death is not compared with it; None: everybody at time zero.
+        strata: (n,) only patients of one stratum are compared; None: all.
 
     Raises:
         NotEstimableError: no pair of patients has a known order.
 
     Source:
-        Harrell et al. 1996, Stat Med 15:361.
+        Harrell et al. 1996, Stat Med 15:361; late entry and strata as in R's `survival::concordance`.
 
     Example:
         >>> concordance(np.array([1.0, 2.0, 3.0]), np.ones(3, bool), np.array([9.0, 5.0, 1.0]))
         1.0
     """
+    if entry is not None or strata is not None:
+        pairs = _ordered_pairs(times, died, slice(None), entry, strata)
+        if not pairs.any():
+            raise NotEstimableError("No pair of patients whose order of death is known.")
+        return float((pairs * _higher(risk, slice(None))).sum() / pairs.sum())
     try:
         return float(concordance_index(times, -risk, died))
     except ZeroDivisionError as error:
@@ -151,7 +193,14 @@ def concordance(times: Times, died: Died, risk: Risk) -> float:
 
 
 def concordance_interval(
-    times: Times, died: Died, risk: Risk, *, seed: int, n_bootstrap: int = 1000
+    times: Times,
+    died: Died,
+    risk: Risk,
+    *,
+    seed: int,
+    n_bootstrap: int = 1000,
+    entry: Times | None = None,
+    strata: GroupLabels | None = None,
 ) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of Harrell's C, patients resampled.
 
@@ -161,6 +210,8 @@ def concordance_interval(
         risk: (n,) higher means earlier death.
         seed: of the resampling.
         n_bootstrap: number of resamples.
+        entry: as for `concordance`.
+        strata: likewise.
 
     Raises:
         NotEstimableError: no pair of patients has a known order.
@@ -168,7 +219,8 @@ def concordance_interval(
     Source:
         Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13.
     """
-    return _middle(resampled_concordance(times, died, [risk], seed=seed, n_bootstrap=n_bootstrap)[0])
+    drawn = resampled_concordance(times, died, [risk], seed=seed, n_bootstrap=n_bootstrap, entry=entry, strata=strata)
+    return _middle(drawn[0])
 
 
 def concordance_difference(
@@ -200,7 +252,14 @@ def concordance_difference(
 
 
 def resampled_concordance(
-    times: Times, died: Died, risks: list[Risk], *, seed: int, n_bootstrap: int
+    times: Times,
+    died: Died,
+    risks: list[Risk],
+    *,
+    seed: int,
+    n_bootstrap: int,
+    entry: Times | None = None,
+    strata: GroupLabels | None = None,
 ) -> Float[np.ndarray, "k b"]:
     """Return Harrell's C of every risk in every resample of patients; resamples without a known order are left out.
 
@@ -214,7 +273,7 @@ def resampled_concordance(
     concordant, comparable = np.zeros((len(risks), n_bootstrap)), np.zeros(n_bootstrap)
     for start in range(0, n, _BLOCK):
         first = slice(start, start + _BLOCK)
-        pairs = _ordered_pairs(times, died, first)
+        pairs = _ordered_pairs(times, died, first, entry, strata)
         comparable += np.einsum("ib,ib->b", pairs @ weights, weights[first])
         for number, risk in enumerate(risks):
             agreeing = pairs * _higher(risk, first)
@@ -229,10 +288,17 @@ def _middle(values: Float[np.ndarray, " b"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _ordered_pairs(times: Times, died: Died, first: slice) -> np.ndarray:
+def _ordered_pairs(
+    times: Times, died: Died, first: slice, entry: Times | None = None, strata: GroupLabels | None = None
+) -> np.ndarray:
     # A pair has a known order when the first patient died before the other, or at the time at which the other was censored.
     earlier, same = times[first, None] < times[None, :], times[first, None] == times[None, :]
-    return (died[first, None] & (earlier | (same & ~died[None, :]))).astype(float)
+    known = died[first, None] & (earlier | (same & ~died[None, :]))
+    if entry is not None:
+        known &= (entry[None, :] < times[first, None]) | (entry[None, :] == 0)
+    if strata is not None:
+        known &= strata[first, None] == strata[None, :]
+    return known.astype(float)
 
 
 def _higher(risk: Risk, first: slice) -> np.ndarray:
@@ -240,7 +306,16 @@ def _higher(risk: Risk, first: slice) -> np.ndarray:
     return higher + 0.5 * (risk[first, None] == risk[None, :])
 
 
-def cross_validated_risk(covariates: pd.DataFrame, times: Times, died: Died, *, seed: int, folds: int = 10) -> Risk:
+def cross_validated_risk(
+    covariates: pd.DataFrame,
+    times: Times,
+    died: Died,
+    *,
+    seed: int,
+    folds: int = 10,
+    entry: Times | None = None,
+    strata: GroupLabels | None = None,
+) -> Risk:
     """Return each patient's linear predictor from a Cox model fitted without that patient.
 
     Args:
@@ -249,6 +324,8 @@ def cross_validated_risk(covariates: pd.DataFrame, times: Times, died: Died, *, 
         died: (n,) whether it ended with the event.
         seed: of the folds; deaths are spread evenly over them.
         folds: number of folds.
+        entry: (n,) when each patient came under observation; None: everybody at time zero.
+        strata: (n,) stratum with a baseline hazard of its own; None: one for all.
 
     Raises:
         NotEstimableError: a training part does not determine the model.
@@ -266,6 +343,12 @@ def cross_validated_risk(covariates: pd.DataFrame, times: Times, died: Died, *, 
     risk = np.empty(len(times))
     for number in np.unique(fold):
         train, test = fold != number, fold == number
-        model = cox_regression(covariates[train], times[train], died[train])
+        model = cox_regression(
+            covariates[train],
+            times[train],
+            died[train],
+            entry=None if entry is None else entry[train],
+            strata=None if strata is None else strata[train],
+        )
         risk[test] = covariates[test].to_numpy(dtype=float) @ model.table["coefficient"].to_numpy(dtype=float)
     return risk

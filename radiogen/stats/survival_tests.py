@@ -1,4 +1,4 @@
-"""Further tests of survival curves: weighted and stratified log-rank, and cut-points that were looked for."""
+"""Further tests of survival curves: weighted log-rank, and cut-points that were looked for."""
 
 from __future__ import annotations
 
@@ -48,42 +48,6 @@ def weighted_log_rank(times: Times, died: Died, groups: GroupLabels, weighting: 
     extra = {"p": 0, "q": 1} if weighting == "late" else {}
     result = multivariate_logrank_test(times, groups, died, weightings=WEIGHTINGS[weighting][0], **extra)
     return LogRank(float(result.test_statistic), len(np.unique(groups)) - 1, float(result.p_value))
-
-
-def stratified_log_rank(times: Times, died: Died, groups: GroupLabels, strata: GroupLabels) -> LogRank:
-    """Test whether groups share one curve inside every stratum: patients are compared with those of their own stratum only.
-
-    Args:
-        times: (n,) follow-up.
-        died: (n,) whether it ended with the event.
-        groups: (n,) label of each patient; at least two different ones.
-        strata: (n,) stratum of each patient, such as its site.
-
-    Source:
-        Mantel 1966, Cancer Chemother Rep 50:163; the sum over strata as in R's `survival::survdiff`.
-
-    Example:
-        >>> times = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
-        >>> groups = np.array(["a", "a", "a", "b", "b", "b"])
-        >>> round(stratified_log_rank(times, np.ones(6, bool), groups, np.array(["s"] * 6)).p, 3)
-        0.025
-    """
-    names = np.unique(groups)
-    excess, variance = np.zeros(len(names)), np.zeros((len(names), len(names)))
-    for stratum in np.unique(strata):
-        inside = strata == stratum
-        for moment in np.unique(times[inside & died]):
-            at_risk = inside & (times >= moment)
-            dead = at_risk & died & (times == moment)
-            n, d = float(at_risk.sum()), float(dead.sum())
-            share = np.array([(groups[at_risk] == name).sum() for name in names]) / n
-            excess += np.array([(groups[dead] == name).sum() for name in names]) - d * share
-            if n > 1:
-                variance += d * (n - d) / (n - 1) * (np.diag(share) - np.outer(share, share))
-    # Groups that never stand beside another one in their stratum add nothing, and no degree of freedom.
-    statistic = float(excess @ np.linalg.pinv(variance, hermitian=True) @ excess)
-    freedom = int(np.linalg.matrix_rank(variance, hermitian=True))
-    return LogRank(statistic, freedom, float(chi2.sf(statistic, freedom)) if freedom else 1.0)
 
 
 @dataclass(frozen=True)

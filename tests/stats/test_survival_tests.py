@@ -5,8 +5,8 @@ import pytest
 from lifelines.datasets import load_lung
 
 from radiogen.errors import ConfigError
-from radiogen.stats.survival import log_rank
-from radiogen.stats.survival_tests import WEIGHTINGS, best_cut, stratified_log_rank, weighted_log_rank
+from radiogen.stats.survival import log_rank, stratified_log_rank
+from radiogen.stats.survival_tests import WEIGHTINGS, best_cut, weighted_log_rank
 
 
 def test_lung_by_karnofsky_stratified_by_institution() -> None:
