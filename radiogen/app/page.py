@@ -13,20 +13,20 @@ import streamlit as st
 
 from radiogen.app.files import Received, Upload, receive
 from radiogen.app.identify import ROLES, Item, choose, find_items
-from radiogen.app.pictures import LABEL_COLOURS, LEVELS, augmented, overlay
+from radiogen.app.pictures import LABEL_COLOURS, LEVELS, Rgb, augmented, overlay
 from radiogen.app.session import Workspace
 from radiogen.app.steps import LABEL_WORDS, Finished, Prediction, check_case_id, methods, predict, volumes, words_of
 from radiogen.app.work import Wishes, again, make
 from radiogen.config.app import ENVIRONMENT, AppSettings
 from radiogen.errors import RadiogenError
-from radiogen.report.slices import PLANES, intensity_window, slices_to_show
+from radiogen.report.slices import PLANES, head_box, intensity_window, slices_to_show
 from radiogen.report.style import SEQUENCE_WORDS
 from radiogen.run.provenance import RESEARCH_USE
 from radiogen.types import Volume
 
 log = logging.getLogger(__name__)
 
-_STATE = ("files", "received", "items", "chosen", "done", "zip", "prediction")
+_STATE = ("files", "received", "items", "chosen", "done", "zip", "prediction", "measured")
 _SEX = {"": "unknown", "F": "female", "M": "male"}
 _WORDS = {"mask": "tumour mask", **{name: f"{name} ({words})" for name, words in SEQUENCE_WORDS.items()}}
 
@@ -51,7 +51,7 @@ def main() -> None:
         _look(done)
         _volumes(done)
         _augmentation(done)
-        _classifier(done, settings)
+        _classifier(done, settings, workspace)
         _download(done)
 
 
@@ -139,8 +139,8 @@ def _settle(items: list[Item], workspace: Workspace) -> None:
         method = left.selectbox("Method", methods(), help="flair-threshold needs no training; the others are networks.")
         case = middle.text_input("Case id in what is written", "case", help="Not the patient's name.")
         register = right.checkbox(
-            "Register to the template even where the images share a grid",
-            help="Images that do not share one are always registered.",
+            "Register to the template",
+            help="Images that do not share a grid are always registered; tick it for those that do and still have a skull.",
         )
         left, middle, _ = st.columns(3)
         age = left.number_input("Age, years (only for models that ask)", 0.0, 120.0, value=None, step=1.0)
@@ -148,12 +148,12 @@ def _settle(items: list[Item], workspace: Workspace) -> None:
         asked = st.form_submit_button("Make the mask", type="primary")
     if not asked:
         return
-    _forget(("chosen", "done", "zip", "prediction"))
+    _forget(("chosen", "done", "zip", "prediction", "measured"))
     with _plain_errors():
         chosen = choose(items, roles)
         wishes = Wishes(check_case_id(case), method, register, age, sex)
-        with _progress("Working", "The mask is made") as say:
-            done, packed = make(chosen, workspace.folder / "case" / "study", wishes, say=say)
+        with workspace.working() as folder, _progress("Working", "The mask is made") as say:
+            done, packed = make(chosen, folder / "study", wishes, say=say)
         st.session_state.update(chosen=chosen, done=done, zip=packed.read_bytes())
 
 
@@ -165,7 +165,7 @@ def _one_item(number: int, item: Item) -> str:
             key=f"role-{st.session_state['files'][0]}-{number}", disabled=bool(item.problem),
         )  # fmt: skip
         right.text(item.name)
-        sure = f" ({item.confidence:.0%} sure)" if item.confidence else ""
+        sure = f" ({item.confidence:.0%} sure)" if item.series is not None and item.confidence else ""
         reasons = "; ".join(item.reasons) + sure if item.reasons else ""
         right.text(f"Cannot be used: {item.problem}" if item.problem else f"{reasons}\n{item.geometry}".strip())
     return str(role)
@@ -183,16 +183,32 @@ def _quality(done: Finished) -> None:
         st.write(note)
 
 
+def _measured(name: str, measure: Callable[[], Any]) -> Any:
+    """Return what was measured on the case, measured once: pictures are drawn anew with every move of a slider."""
+    known: dict[str, Any] = st.session_state.setdefault("measured", {})
+    if name not in known:
+        known[name] = measure()
+    return known[name]
+
+
 def _window(sequence: str, image: Volume) -> tuple[float, float]:
-    """Return the intensities of black and white, measured once per case and sequence."""
-    known: dict[str, Any] = st.session_state.setdefault("windows", {})
-    if known.get("case") is not st.session_state["done"]:
-        known.clear()
-        known["case"] = st.session_state["done"]
-    if sequence not in known:
-        known[sequence] = intensity_window(image)
-    low, high = known[sequence]
+    low, high = _measured(sequence, lambda: intensity_window(image))
     return low, high
+
+
+def _view(done: Finished) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]]:
+    """Return the slices to begin with, and the part of the volume that holds the head."""
+    images, grid = done.images.images, done.images.grid
+    start, box = _measured(
+        "view", lambda: (slices_to_show(images, done.labels), head_box(images, done.labels, grid.voxel_size_mm))
+    )
+    return start, box
+
+
+def _picture(where: Any, picture: Rgb, words: str) -> None:
+    """Show a picture with its words under it, which are its alternative text, too."""
+    where.image(picture, output_format="PNG", alt=words)
+    where.markdown(f":small[{words}]")
 
 
 @st.fragment
@@ -205,18 +221,25 @@ def _look(done: Finished) -> None:
     opacity = middle.slider("Opacity of the mask, %", 0, 100, 50, step=5) / 100
     labels = done.labels if right.checkbox("Show the mask", value=True) else None
     image = images[sequence]
-    start = slices_to_show(images, done.labels)
+    start, box = _view(done)
     for column, (plane, axis) in zip(st.columns(3), PLANES.items(), strict=True):
-        last = image.shape[axis] - 1
-        index = start[axis] if last == 0 else column.slider(f"{plane.capitalize()} slice", 0, last, start[axis])
+        first, last = box[axis].start, box[axis].stop - 1
+        index = first if last == first else column.slider(f"{plane.capitalize()} slice", first, last, start[axis])
         window = _window(sequence, image)
-        picture = overlay(image, labels, plane, index, size, opacity=opacity, window=window)
-        column.image(picture, caption=f"{plane} slice {index} of {last}, {sequence}", output_format="PNG")
+        picture = overlay(
+            image[box], None if labels is None else labels[box], plane, index - box[axis].start, size,
+            opacity=opacity, window=window,
+        )  # fmt: skip
+        _picture(
+            column, picture, f"{plane} slice {index}, {sequence}, mask {'shown' if labels is not None else 'hidden'}"
+        )
     st.markdown(
         "  ".join(_swatch(label) for label in LABEL_COLOURS if bool((done.labels == label).any())),
         unsafe_allow_html=True,
     )
-    st.caption("Seen radiologically: the patient's right is on the left; in sagittal slices the front is on the left.")
+    st.markdown(
+        ":small[Seen radiologically: the patient's right is on the left; in sagittal slices the front is on the left.]"
+    )
 
 
 def _swatch(label: int) -> str:
@@ -228,8 +251,8 @@ def _volumes(done: Finished) -> None:
     st.header("5. Volumes")
     table = volumes(done).rename(columns={"volume_ml": "volume, ml"}).set_index("region")
     st.table(table.map(lambda ml: "unknown" if ml != ml else f"{ml:.1f}"))
-    st.caption(
-        f"Mask: {done.facts['method']}. Tumour core = necrotic core and enhancing tumour; whole tumour = core and oedema."
+    st.markdown(
+        f":small[Mask: {done.facts['method']}. Tumour core = necrotic core and enhancing tumour; whole tumour = core and oedema.]"
     )
 
 
@@ -244,18 +267,18 @@ def _augmentation(done: Finished) -> None:
     )
     level = str(middle.selectbox("Augmentation", LEVELS, index=len(LEVELS) - 1))
     seed = int(right.number_input("Seed", 0, 2**31 - 1, 0))
-    index = slices_to_show(images, done.labels)[PLANES["axial"]]
+    index = _view(done)[0][PLANES["axial"]]
     with _plain_errors():
         before = overlay(
             images[sequence], done.labels, "axial", index, size, window=_window(sequence, images[sequence])
         )
         after = augmented(images, done.labels, sequence, index, size, level=level, seed=seed)
         left, right = st.columns(2)
-        left.image(before, caption=f"axial slice {index} as it is", output_format="PNG")
-        right.image(after, caption=f"the same slice under '{level}', seed {seed}", output_format="PNG")
+        _picture(left, before, f"axial slice {index} as it is, {sequence}")
+        _picture(right, after, f"the same slice under '{level}', seed {seed}")
 
 
-def _classifier(done: Finished, settings: AppSettings) -> None:
+def _classifier(done: Finished, settings: AppSettings, workspace: Workspace) -> None:
     st.header("7. Classifier")
     with st.form("classifier"):
         folder = st.text_input("Folder of a model that radiogen classify wrote (OUT/model)", settings.model)
@@ -263,7 +286,7 @@ def _classifier(done: Finished, settings: AppSettings) -> None:
     if asked:
         st.session_state.pop("prediction", None)
         with _plain_errors():
-            with _progress("Asking the model", "The model has answered") as say:
+            with workspace.working(), _progress("Asking the model", "The model has answered") as say:
                 prediction = predict(done, Path(folder.strip()), say=say)
                 packed = again(done, st.session_state["chosen"], prediction)
             st.session_state.update(prediction=prediction, zip=packed.read_bytes())
@@ -289,8 +312,8 @@ def _download(done: Finished) -> None:
     st.download_button(
         "Download everything (zip)", st.session_state["zip"], f"{done.case}.zip", "application/zip", type="primary"
     )
-    st.caption(
-        "Mask on the images' own voxels (NIfTI), volumes, report page and, where they were made, registered images and prediction."
+    st.markdown(
+        ":small[Mask on the images' own voxels (NIfTI), volumes, report page and, where they were made, registered images and prediction.]"
     )
 
 

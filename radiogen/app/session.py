@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from types import TracebackType
@@ -39,6 +41,15 @@ class Workspace:
     def close(self) -> None:
         """Remove the folder and everything in it; calling it again does nothing."""
         self._remove()
+
+    @contextmanager
+    def working(self) -> Iterator[Path]:
+        """Give the folder to work in, and remove it again where the session ended meanwhile: work that goes on makes its folders anew."""
+        try:
+            yield self.folder / "case"
+        finally:
+            if not self._remove.alive:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Workspace:
         return self

@@ -80,6 +80,7 @@ def server_options(port: int, max_upload_mb: int, no_browser: bool) -> list[str]
         "server.disconnectedSessionTTL": 30,
         "browser.gatherUsageStats": False,
         "browser.serverAddress": ADDRESS,
+        "theme.primaryColor": "#0072B2",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
     }
