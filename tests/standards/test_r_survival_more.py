@@ -5,8 +5,6 @@ The outputs are `tests/Examples/survival-Ex.Rout.save`, `tests/cancer.Rout.save`
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,19 +14,6 @@ from lifelines.datasets import load_lung, load_rossi, load_stanford_heart_transp
 from radiogen.stats.survival import log_rank
 from radiogen.stats.survival_cox import concordance, cox_regression
 from radiogen.stats.survival_residuals import cox_residuals
-
-
-@pytest.fixture(scope="module")
-def bladder() -> pd.DataFrame:
-    """`survival::bladder`: 85 patients (Byar 1980; Wei, Lin and Weissfeld 1989, JASA 84:1065), four recurrences each."""
-    rows = []
-    for who, patient in pd.read_csv(Path(__file__).with_name("bladder.csv"), dtype={"recurrences": str}).iterrows():
-        came = str(patient["recurrences"]).split() if isinstance(patient["recurrences"], str) else []
-        for number in range(4):
-            event = number < len(came)
-            stop = float(came[number]) if event else float(patient["end"])
-            rows.append([who, patient["rx"], patient["number"], patient["size"], stop, event, number + 1])
-    return pd.DataFrame(rows, columns=["id", "rx", "number", "size", "stop", "event", "enum"])
 
 
 def test_start_and_stop_times() -> None:
@@ -72,50 +57,6 @@ def test_lung_stratified_by_institution() -> None:
     np.testing.assert_allclose(model.table["proportional_p"], bent, atol=6e-5)
     again = cox_regression(table[names].astype(float), times, died, strata=table["inst"].to_numpy(), entry=0 * times)
     np.testing.assert_allclose(again.table["coefficient"], wanted, atol=5e-7)
-
-
-def test_bladder_strata_and_clusters(bladder: pd.DataFrame) -> None:
-    """?coxph: (rx + size + number) * strata(enum), cluster = id: Efron's ties, 340 rows, 112 events, likelihood ratio p = 0.002708."""
-    design = bladder[["rx", "size", "number"]].astype(float)
-    for name in ("rx", "size", "number"):
-        for k in (2, 3, 4):
-            design[f"{name}:{k}"] = design[name] * (bladder["enum"] == k)
-    model = cox_regression(
-        design, bladder["stop"].to_numpy(dtype=float), bladder["event"].to_numpy(dtype=bool),
-        strata=bladder["enum"].to_numpy(), clusters=bladder["id"].to_numpy(),
-    )  # fmt: skip
-    coefficients = [
-        -0.52598,
-        0.06961,
-        0.23818,
-        -0.10633,
-        -0.17251,
-        -0.10945,
-        -0.14737,
-        -0.28345,
-        -0.27607,
-        -0.10125,
-        -0.06467,
-        0.09429,
-    ]
-    errors = [
-        0.31524,
-        0.08863,
-        0.07459,
-        0.33396,
-        0.39868,
-        0.50636,
-        0.11409,
-        0.15220,
-        0.18904,
-        0.11759,
-        0.12035,
-        0.11973,
-    ]
-    np.testing.assert_allclose(model.table["coefficient"], coefficients, atol=6e-6)
-    np.testing.assert_allclose(model.table["standard_error"], errors, atol=6e-6)
-    assert model.table.loc["number", "p"] == pytest.approx(0.00141, abs=5e-6)
-    assert model.likelihood_ratio_p == pytest.approx(0.002708, abs=5e-7)
 
 
 def test_concordance_counts() -> None:
