@@ -28,7 +28,8 @@ from radiogen.fusion.reference import fit_reference
 from radiogen.fusion.shares import branch_shares, share_notes
 from radiogen.fusion.tables import with_volume
 from radiogen.pipeline.classify_checks import permutations, random_split
-from radiogen.report.classification import write_classification_report
+from radiogen.report.classification import SCORES_FILE, write_classification_report
+from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.provenance import Provenance, hash_inputs
 
@@ -95,9 +96,10 @@ def run_classify(
     provenance = Provenance("classify", {"target": target, **chosen, **made}, seen)
     main = [out / name for name in ("predictions.csv", "importance.csv", "tuning.csv", "metrics.json", "report.html")]
     more = [out / "perturbed_predictions.csv"] if settings.perturbed is not None else []
-    outputs = [*main, *more, *(out / "model" / name for name in (*FILES, FAMILIARITY_FILE))]
+    outputs = [*main, out / SCORES_FILE, *more, *(out / "model" / name for name in (*FILES, FAMILIARITY_FILE))]
     if provenance.is_current(outputs):
         log.info("classify %s: unchanged, kept", target)
+        write_reporting(out)
         return _read_metrics(out)
     nested = cross_validate(table, settings, splits=frozen, jobs=jobs, progress=progress)
     evaluation = evaluate_predictions(nested.predictions, clinical, evaluate)
@@ -109,11 +111,13 @@ def run_classify(
     metrics |= permutations(table, settings, kept, splits=frozen, jobs=jobs, progress=progress)
     if "permutation_refit_p" in metrics:
         metrics |= judge(metrics, evaluate)  # the exact p counts in the place of that of fixed predictions
+    # The page's reporting forms link to the model, so it comes first.
+    _write_model(out / "model", table, settings, metrics, salt, feature_settings, synthetic=synthetic)
     _write_results(main, nested, metrics, evaluation, provenance)
     for path in more:
         write_csv(path, nested.perturbed, index=False)
-    _write_model(out / "model", table, settings, metrics, salt, feature_settings, synthetic=synthetic)
     provenance.record(outputs)
+    write_reporting(out)
     return _read_metrics(out)
 
 
@@ -134,6 +138,7 @@ def _write_results(
     write_csv(paths[0], nested.predictions, index=False)
     write_csv(paths[1], nested.importance, index=False)
     write_csv(paths[2], nested.choices, index=False)
+    write_csv(paths[0].with_name(SCORES_FILE), evaluation.scores)
     write_json(paths[3], metrics)
     write_classification_report(
         paths[4],

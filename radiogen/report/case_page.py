@@ -97,8 +97,7 @@ def write_case_page(
         *_doubt_section(facts),
     ]
     if facts.links:
-        cells = [{"page": link_cell(words, link)} for words, link in facts.links.items()]
-        sections.append(Section("More", tables=[Table(pd.DataFrame(cells), "Other pages of this study.")]))
+        sections.append(Section("Other pages of this study", links=facts.links))
     write_page(
         path,
         f"Case {facts.case}",
@@ -217,7 +216,7 @@ def _size_section(facts: CaseFacts) -> list[Section]:
                 "region": REGION_WORDS[name],
                 "volume, ml": number(volume, 1) if known(volume) else "unknown",
                 "uncertainty, ml": around,
-                "expected Dice": number(quality.get(name), 2),
+                **({"expected Dice": number(quality.get(name), 2)} if quality else {}),
             }
         )
     text = [f"The mask comes from: {facts.mask.get('method', 'unknown')}.", *([facts.place] if facts.place else [])]
@@ -275,7 +274,9 @@ def write_case_index(path: str | Path, rows: pd.DataFrame, *, synthetic: bool = 
     table = rows.reset_index()
     table["case"] = [link_cell(str(case), f"{case}.html") for case in table["case"]]
     lead = f"{count(len(rows), 'case')}, one page each. Research use only: look at every mask before a number is used."
-    report = Table(pd.DataFrame([{"page": link_cell("The study's report", "../report.html")}]), "Back.")
     caption = "Select a case for its slices. Probabilities are out of fold: by models that had not seen the patient."
-    sections = [Section("Cases", tables=[Table(table, caption)]), Section("The study", tables=[report])]
+    sections = [
+        Section("Cases", tables=[Table(table, caption)]),
+        Section("The study", links={"The study's report": "../report.html"}),
+    ]
     write_page(path, "Cases of the study", sections, lead=lead, synthetic=synthetic)

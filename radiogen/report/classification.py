@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from radiogen.report.more_figures import precision_recall_figure
 from radiogen.report.numbers import numbers_table
 from radiogen.report.page import Figure, Section, Table, write_page
 from radiogen.report.paragraph import results_paragraph
+from radiogen.report.reporting import sections_of_run
 from radiogen.report.usefulness import call_sections, chance_sections, reclassification_sections, site_sections
 from radiogen.report.words import (
     DASH,
@@ -36,6 +37,9 @@ from radiogen.report.words import (
     rule_of,
     target_words,
 )
+
+SCORES_FILE = "scores.csv"
+"""One row per case of a classifier's folder: what the curves are drawn from."""
 
 _MOST_FEATURES_LISTED = 50
 _HELD_OUT = {
@@ -73,19 +77,16 @@ def write_classification_report(
     words = target_words(str(metrics.get("target", "")))
     sections = [
         *_notes(metrics, urgent=True),
-        _race(metrics),
-        *chance_sections(metrics),
-        _numbers(metrics),
-        _strata(metrics),
-        *site_sections(metrics),
-        *_curves(metrics, scores),
+        *key_sections(metrics, scores, importance),
+        *_all_features(importance),
+        *explained,
         *reclassification_sections(metrics),
         *call_sections(metrics),
+        _numbers(metrics),
         *_paragraph(metrics),
-        *_features(importance),
-        *explained,
         *_notes(metrics, urgent=False),
         _rule(metrics, rule_of(provenance)),
+        *sections_of_run(path, metrics, provenance),
     ]
     write_page(
         path,
@@ -96,6 +97,28 @@ def write_classification_report(
         provenance=provenance,
         synthetic=synthetic or bool(metrics.get("synthetic")),
     )
+
+
+def key_sections(
+    metrics: Mapping[str, Any], scores: pd.DataFrame, importance: pd.DataFrame | None = None
+) -> list[Section]:
+    """Return what a verdict rests on, in the order in which it is read: ranking, the race, probabilities, strata, sites, chance, features.
+
+    Args:
+        metrics: of `evaluate.audit.evaluate_predictions`.
+        scores: as for `write_classification_report`.
+        importance: the same.
+    """
+    ranked, *worth = _curves(metrics, scores)
+    return [
+        ranked,
+        _race(metrics),
+        *worth,
+        _strata(metrics),
+        *site_sections(metrics),
+        *chance_sections(metrics),
+        *_features(importance),
+    ]
 
 
 def _notes(metrics: Mapping[str, Any], *, urgent: bool) -> list[Section]:
@@ -296,7 +319,7 @@ def _curves(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Section]:
 
 
 def _features(importance: pd.DataFrame | None) -> list[Section]:
-    if importance is None or importance.empty or not {"feature", "importance"} <= set(importance.columns):
+    if not _is_importance(importance):
         return []
     figure = importance_figure(importance)
     if figure is None:
@@ -305,6 +328,20 @@ def _features(importance: pd.DataFrame | None) -> list[Section]:
                 "What the model uses", ["No feature was used in any fold: the model predicts the same for everybody."]
             )
         ]
+    text = [
+        f"{count(int((importance['importance'] > 0).sum()), 'feature was', 'features were')} used in at least one of the outer folds. "
+        "A feature that is picked in few folds is not to be trusted as a finding: "
+        "correlated features stand in for one another."
+    ]
+    caption = "Features by their mean share of the models' total weight over the outer folds; at the right, the share of folds that used each."
+    if "coefficient_mean" in importance:
+        caption += " Blue: more of it speaks for the positive class; orange: against it; grey: not linear."
+    return [Section("What the model uses", text, figures=[Figure(figure, caption)])]
+
+
+def _all_features(importance: pd.DataFrame | None) -> list[Section]:
+    if not _is_importance(importance) or not (importance["importance"] > 0).any():
+        return []
     columns = {
         "feature": "feature", "branch": "branch", "importance": "share of weight", "selected_share": "share of folds",
         "coefficient_mean": "coefficient, mean", "coefficient_sd": "coefficient, SD over folds", "gain_mean": "gain, mean",
@@ -313,19 +350,12 @@ def _features(importance: pd.DataFrame | None) -> list[Section]:
         ["importance", "feature"], ascending=[False, True], kind="stable"
     )
     shown = used[[name for name in columns if name in used.columns]].head(_MOST_FEATURES_LISTED).rename(columns=columns)
-    text = [
-        f"{count(len(used), 'feature was', 'features were')} used in at least one of the outer folds. "
-        "A feature that is picked in few folds is not to be trusted as a finding: "
-        "correlated features stand in for one another."
-    ]
-    caption = "Features by their mean share of the models' total weight over the outer folds; at the right, the share of folds that used each."
-    if "coefficient_mean" in used:
-        caption += " Blue: more of it speaks for the positive class; orange: against it; grey: not linear."
     table = Table(shown.reset_index(drop=True), f"The {len(shown)} weightiest features.")
-    return [
-        Section("What the model uses", text, figures=[Figure(figure, caption)]),
-        Section("All features in numbers", tables=[table], folded=True),
-    ]
+    return [Section("All features in numbers", tables=[table], folded=True)]
+
+
+def _is_importance(importance: pd.DataFrame | None) -> TypeGuard[pd.DataFrame]:
+    return importance is not None and not importance.empty and {"feature", "importance"} <= set(importance.columns)
 
 
 def _rule(metrics: Mapping[str, Any], rule: Mapping[str, Any]) -> Section:

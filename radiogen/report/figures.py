@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from radiogen.report.style import BLUE, COLOURS, INK, LINE_STYLES, ORANGE, QUIET, drawing, new_figure, quiet_axes
-from radiogen.report.words import known, label, number, target_words
+from radiogen.report.words import bounds, interval, known, label, number, target_words
 from radiogen.stats.calibration import reliability
 from radiogen.stats.calibration_curve import calibration_curve
 from radiogen.stats.classification import wilson_interval
@@ -49,16 +49,19 @@ def roc_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: int = 
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=(0, (2, 3)))
         axes.fill_between(rates, low, high, color=BLUE, alpha=0.15, linewidth=0)
-        _draw_roc(axes, y, probability, f"model, AUC {number(metrics.get('auc'))}", 0)
+        _draw_roc(axes, y, probability, _named("model", metrics), 0)
         for position, row in enumerate(_strongest(metrics, scores), 1):
             values = scores[BASELINE_PREFIX + row["name"]].to_numpy(dtype=np.float64)
             inside = ~np.isnan(values)
-            _draw_roc(axes, y[inside], values[inside], f"{label(row['name'])}, AUC {number(row.get('auc'))}", position)
+            _draw_roc(axes, y[inside], values[inside], _named(label(row["name"]), row), position)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.set_xlabel("False-positive rate (1 - specificity)")
         axes.set_ylabel("True-positive rate (sensitivity)")
         quiet_axes(axes)
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+        axes.legend(
+            title="AUC (95 % interval)", title_fontsize=9, alignment="left",
+            loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9,
+        )  # fmt: skip
     return figure
 
 
@@ -293,6 +296,11 @@ def _strongest(metrics: Mapping[str, Any], scores: pd.DataFrame) -> list[Mapping
         if BASELINE_PREFIX + str(row["name"]) in scores.columns and known(row.get("auc"))
     ]
     return sorted(drawn, key=lambda row: (-float(row["auc"]), str(row["name"])))[:_MOST_BASELINES]
+
+
+def _named(name: str, row: Mapping[str, Any]) -> str:
+    area = f"{name}: {number(row.get('auc'), 2)}"
+    return f"{area} ({interval(row.get('auc_ci'), 2)})" if bounds(row.get("auc_ci")) else area
 
 
 def _draw_roc(axes: Axes, y: Labels01, scores: Scores, name: str, position: int) -> None:

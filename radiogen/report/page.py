@@ -135,6 +135,7 @@ class Section:
         large_pictures: pictures are graphs to read, not thumbnails.
         folded: closed until the reader opens it.
         widgets: parts that answer to the reader, shown after the text.
+        links: words -> file, relative to the page, shown last.
     """
 
     title: str
@@ -146,6 +147,7 @@ class Section:
     large_pictures: bool = False
     folded: bool = False
     widgets: Sequence[Widget] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_page(

@@ -85,7 +85,7 @@ def write_pdf(page: str | Path, pdf: str | Path, *, browser: Path | None = None)
 
 
 def printable(text: str) -> str:
-    """Return a page as it is printed: folded parts open, pictures loaded at once, no links to files beside it.
+    """Return a page as it is printed: folded parts open, no links to files beside it.
 
     Args:
         text: an HTML page.
@@ -94,7 +94,7 @@ def printable(text: str) -> str:
         >>> printable('<details><a href="qc/1.png">case</a> <a href="#made">how</a></details>')
         '<details open><a>case</a> <a href="#made">how</a></details>'
     """
-    text = text.replace("<details>", "<details open>").replace(' loading="lazy"', "")
+    text = text.replace("<details>", "<details open>")
     return re.sub(r'<a href="(?!#|https?://)[^"]*">', "<a>", text)
 
 

@@ -14,6 +14,8 @@ from radiogen.errors import InputError
 from radiogen.evaluate.verdict import judged_auc, judged_baselines
 from radiogen.report.forests import ForestRow, forest_figure
 from radiogen.report.page import STATUS_WORDS, Box, Figure, Section, Table, write_page
+from radiogen.report.reporting import reporting_sections
+from radiogen.report.run_record import read_record
 from radiogen.report.study_parts import (
     cohort_section,
     failures_section,
@@ -21,6 +23,7 @@ from radiogen.report.study_parts import (
     masks_section,
     shrunken_picture,
 )
+from radiogen.report.study_targets import habitats_section, target_sections
 from radiogen.report.style import QUIET
 from radiogen.report.words import (
     bounds,
@@ -79,12 +82,15 @@ def write_study_report(
     cohort = read_cohort(study / "cohort.csv") if (study / "cohort.csv").is_file() else None
     sections = [
         *_verdict_section(study, verdicts),
+        *target_sections(study, verdicts),
         *_survival_section(study, survival),
+        *habitats_section(study),
         *_left_out_section(left_out),
         *failures_section(study / "failed.csv"),
         *cohort_section(cohort),
         *masks_section(study),
         *features_section(study / "features"),
+        *reporting_sections(read_record(study, skipped=left_out), promised=[Path(path).name]),
     ]
     facts = {
         **(provenance or {}),

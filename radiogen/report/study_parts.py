@@ -111,9 +111,11 @@ def masks_section(study: Path) -> list[Section]:
     sections = [Section("Tumour masks", text, figures=figures, tables=tables)]
     if pictures:
         look = [
-            "Look at every mask: nothing above is better than the masks it was computed from. Select a picture for its full size."
+            "Look at every mask: nothing above is better than the masks it was computed from. "
+            "Select a picture for the case's slices, where it has a page, or for its full size."
         ]
-        sections.append(Section("Masks, case by case", look, pictures=pictures))
+        links = {"All cases": "cases/index.html"} if (study / "cases" / "index.html").is_file() else {}
+        sections.append(Section("Masks, case by case", look, pictures=pictures, links=links))
     return sections
 
 
