@@ -14,6 +14,7 @@ from radiogen.evaluate.audit import evaluate_predictions
 from radiogen.evaluate.layout import PredictionColumns
 from radiogen.evaluate.predictions import read_any_table, read_predictions
 from radiogen.report.classification import write_classification_report
+from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.provenance import Provenance, hash_inputs
 
@@ -55,6 +56,7 @@ def run_audit(
     outputs = [out / "metrics.json", out / "scores.csv", out / "report.html"]
     if provenance.is_current(outputs):
         log.info("audit: unchanged, kept")
+        write_reporting(out)
         return _read_metrics(out)
     table = read_predictions(predictions, target=target, model=model, columns=columns)
     facts = None if clinical is None else read_any_table(clinical)
@@ -65,6 +67,7 @@ def run_audit(
     facts_of_run = {"stage": provenance.stage, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
     write_classification_report(outputs[2], evaluation.metrics, evaluation.scores, provenance=facts_of_run)
     provenance.record(outputs)
+    write_reporting(out)
     return _read_metrics(out)
 
 

@@ -39,6 +39,7 @@ from radiogen.pipeline.graph_folds import FoldResult, GraphTrainings, settings_t
 from radiogen.pipeline.predict_graphs import file_hashes
 from radiogen.report.classification import write_classification_report
 from radiogen.report.explained_network import explained_sections, explanation_words
+from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs
@@ -134,6 +135,7 @@ def run_classify_graphs(
     outputs = [out / name for name in _FILES] + [out / "model" / name for name in MODEL_FILES]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
+        write_reporting(out)
         return GraphsOutcome(_read(out), found.failures)
     drawn, scheme, results = cross_validate_graphs(trainings, table, settings, splits=splits, progress=progress)
     folds = _pairs(drawn, results)
@@ -150,13 +152,14 @@ def run_classify_graphs(
     }  # fmt: skip
     write_csv(out / "predictions.csv", predictions, index=False)
     everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
-    _write_results(out, trainings, folds, everything, Evaluation(metrics, evaluation.scores), provenance)
     bundle = graph_bundle(
         everything, recipe.settings, prepared, table, metrics,
         name=recipe.name, salt=provenance.fingerprint, synthetic=synthetic,
     )  # fmt: skip
     save_graph_model(out / "model", bundle, prepared)
+    _write_results(out, trainings, folds, everything, Evaluation(metrics, evaluation.scores), provenance)
     provenance.record(outputs)
+    write_reporting(out)
     return GraphsOutcome(_read(out), found.failures)
 
 

@@ -30,6 +30,7 @@ from radiogen.pipeline.classify import clinical_facts, table_hash
 from radiogen.pipeline.image_folds import Trainings
 from radiogen.pipeline.image_model import final_model, model_files, trainings_of
 from radiogen.report.classification import write_classification_report
+from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs
@@ -132,6 +133,7 @@ def run_classify_images(
     outputs += [out / "model" / name for name in model_files(model)]
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
+        write_reporting(out)
         return ImagesOutcome(_read(outputs[2]), failures)
     predictions, training, scheme = cross_validate_images(
         trainings, table, settings, recipe.name, splits=splits, progress=progress
@@ -148,13 +150,14 @@ def run_classify_images(
     write_csv(outputs[0], predictions, index=False)
     write_csv(outputs[1], training, index=False)
     write_json(outputs[2], metrics)
-    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
-    write_classification_report(outputs[3], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
     final_model(
         trainings, table, metrics, out / "model", name=recipe.name, seed=settings.seed, weights=weights,
         synthetic=synthetic,
     )  # fmt: skip
+    foot = {"stage": STAGE, "settings": dict(provenance.settings), "inputs": dict(provenance.inputs)}
+    write_classification_report(outputs[3], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
     provenance.record(outputs)
+    write_reporting(out)
     return ImagesOutcome(_read(outputs[2]), failures)
 
 

@@ -17,6 +17,7 @@ from radiogen.evaluate.audit import evaluate_predictions
 from radiogen.fusion.multitask_nested import cross_validate_multitask, multitask_table
 from radiogen.pipeline.classify import clinical_facts, table_hash
 from radiogen.report.classification import write_classification_report
+from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.provenance import Provenance
 
@@ -98,6 +99,7 @@ def run_multitask(
             provenance={"stage": provenance.stage, "settings": chosen, "inputs": dict(provenance.inputs)},
         )  # fmt: skip
         provenance.record(paths)
+        write_reporting(folder)
         found[target] = metrics
     keys = ("n", "n_positive", "auc", "verdict")
     rows = [{"target": target, **{key: metrics[key] for key in keys}} for target, metrics in found.items()]

@@ -23,6 +23,7 @@ from radiogen.pipeline.raw_cases import raw_cases_of_table
 from radiogen.pipeline.segment import run_segment
 from radiogen.pipeline.survival import run_survival
 from radiogen.registry import did_you_mean
+from radiogen.report.reporting import write_reporting
 from radiogen.report.study import write_study_report
 from radiogen.run.atomic import make_folder
 from radiogen.run.quarantine import Failure
@@ -110,6 +111,7 @@ def run_study(
         failures += unshown
     report = study / "report.html"
     write_study_report(report, study, skipped=skipped, synthetic=synthetic)
+    write_reporting(study, skipped=skipped)
     return StudyOutcome(report, verdicts, survival, failures, skipped)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from radiogen.cohort.table import PATH_COLUMNS
 from radiogen.config.survival import SurvivalSettings
 from radiogen.evaluate.survival import survival_analysis
+from radiogen.report.reporting import write_reporting
 from radiogen.report.style import save_png, svg
 from radiogen.report.survival import survival_figures, write_survival_report
 from radiogen.run.atomic import write_csv, write_json, write_text
@@ -53,6 +54,7 @@ def run_survival(
     recorded = [out / name for name in read_sidecar(main).get("outputs", {})]
     if recorded and provenance.is_current(recorded):
         log.info("survival: unchanged, kept")
+        write_reporting(out)
         return dict(json.loads(main.read_text(encoding="utf-8")))
     result = survival_analysis(table, settings, predictions=predictions)
     metrics = {**result.metrics, "synthetic": synthetic}
@@ -77,6 +79,7 @@ def run_survival(
         synthetic=synthetic,
     )
     provenance.record([*written, out / "report.html"])
+    write_reporting(out)
     return metrics
 
 

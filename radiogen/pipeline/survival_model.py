@@ -21,6 +21,7 @@ from radiogen.evaluate.survival_risk import judge_risks, usable_horizons
 from radiogen.fusion.survival_bundle import FILES, GROUPS, fit_risk_bundle, save_risk_model
 from radiogen.fusion.survival_nested import IMAGE, cross_validate_risk, survival_table
 from radiogen.pipeline.classify import table_hash
+from radiogen.report.reporting import write_reporting
 from radiogen.report.style import save_png, svg
 from radiogen.report.survival import survival_figures, write_survival_report
 from radiogen.report.survival_model import risk_model_figures, risk_model_sections
@@ -64,6 +65,12 @@ def run_survival_model(
     """
     out, model = Path(out), settings.risk
     follow_up = read_follow_up(table, settings)
+    if follow_up.entry is not None:
+        raise InputError(
+            f"{follow_up.facts['n_late']} patient(s) enter late ('{follow_up.facts['entry_column']}'); risk models and their scores do not take"
+            " late entries.",
+            hint="Leave these patients or the column out; --group-by honours late entries.",
+        )
     clinical = covariate_columns(follow_up.table, model.clinical)
     named = with_follow_up_ids(features, list(map(str, follow_up.table.index)))
     joined = survival_table(named, clinical, follow_up.days, follow_up.died, follow_up.table)
@@ -84,6 +91,7 @@ def run_survival_model(
     ]
     if provenance.is_current(outputs):
         log.info("survival model: unchanged, kept")
+        write_reporting(out)
         return dict(json.loads(main.read_text(encoding="utf-8")))
     risks, scheme = cross_validate_risk(joined, model, horizons, jobs=jobs, progress=progress)
     judged = judge_risks(risks, joined.clinical, horizons, model)
@@ -116,6 +124,7 @@ def run_survival_model(
     )
     save_risk_model(out / "model", bundle)
     provenance.record(outputs)
+    write_reporting(out)
     return metrics
 
 

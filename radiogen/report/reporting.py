@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from radiogen.report.forms import ANSWERED, BLANK, FORMS, NOT_APPLICABLE, NOT_MET, Answer, FilledForm, fill_form
 from radiogen.report.methods import methods_bibtex, methods_markdown, methods_statements, paragraphs, references
 from radiogen.report.page import Section, Table
-from radiogen.report.run_record import RunRecord, read_record
+from radiogen.report.run_record import AUDIT, CLASSIFY, RunRecord, read_record, unfinished_record
 from radiogen.report.statement import Statement
 from radiogen.run.atomic import make_folder, write_csv, write_text
 
@@ -74,6 +75,24 @@ def reporting_sections(record: RunRecord, *, promised: Collection[str] = ()) -> 
     if works:
         found.append(Section("References of the methods", works, folded=True))
     return [*found, _forms_section(record, statements, promised)]
+
+
+def sections_of_run(
+    page: str | Path, results: Mapping[str, Any], provenance: Mapping[str, Any] | None
+) -> list[Section]:
+    """Return the same sections for the page of one classifier, audit or survival analysis, whose sidecar is written after the page.
+
+    Args:
+        page: the page; its folder is the run's.
+        results: metrics, or the content of `survival.json`.
+        provenance: `stage, settings, inputs`; without settings there is nothing to write from.
+    """
+    page, stage = Path(page), (provenance or {}).get("stage")
+    if not provenance or "settings" not in provenance or (stage not in {CLASSIFY, AUDIT} and "groups" not in results):
+        return []
+    record = unfinished_record(page.parent, results, provenance)
+    links = [run.link for run in (*record.models, *record.survival)]
+    return reporting_sections(record, promised=[page.name, *links])
 
 
 def form_table(filled: FilledForm) -> pd.DataFrame:

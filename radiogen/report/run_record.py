@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from radiogen.cohort.table import read_cohort
+from radiogen.run.atomic import json_text
 from radiogen.run.provenance import package_versions, read_sidecar, sidecar_path
 from radiogen.run.quarantine import read_failures
 
@@ -113,21 +114,28 @@ def read_record(folder: str | Path, *, skipped: Iterable[str] = ()) -> RunRecord
     )
 
 
-def model_record(folder: Path, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> RunRecord:
-    """Return the record of one classifier or audit whose files are still being written; it equals what `read_record` reads afterwards.
+def unfinished_record(folder: Path, results: Mapping[str, Any], provenance: Mapping[str, Any]) -> RunRecord:
+    """Return the record of one classifier, audit or survival analysis whose page is being written; it equals what `read_record` reads afterwards.
 
     Args:
         folder: where they are written.
-        metrics: its metrics.
-        provenance: `stage, settings, inputs` of its sidecar to be.
+        results: its metrics, or the content of `survival.json`.
+        provenance: `stage, settings, inputs` of its sidecar to be; a survival analysis names no stage.
     """
-    audit = provenance.get("stage") == AUDIT
-    sidecar = sidecar_path(folder / _SIDECARS_OF_METRICS[1 if audit else 0]).name
-    run = StageRun(
-        dict(provenance.get("settings") or {}), dict(metrics), sidecar, _METRICS, package_versions(),
-        dict(provenance.get("inputs") or {}),
-    )  # fmt: skip
-    return RunRecord(folder, models=(run,), synthetic=bool(metrics.get("synthetic")))
+    stage = provenance.get("stage")
+    main = {CLASSIFY: _SIDECARS_OF_METRICS[0], AUDIT: _METRICS}.get(str(stage), _SURVIVAL)
+    settings, inputs = dict(provenance.get("settings") or {}), dict(provenance.get("inputs") or {})
+    numbers = _SURVIVAL if main == _SURVIVAL else _METRICS
+    run = StageRun(settings, _as_read(results), sidecar_path(folder / main).name, numbers, package_versions(), inputs)
+    synthetic = bool(results.get("synthetic"))
+    if main == _SURVIVAL:
+        return RunRecord(folder, survival=(run,), synthetic=synthetic)
+    return RunRecord(folder, models=(run,), synthetic=synthetic)
+
+
+def _as_read(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return numbers as they are read back from their file: plain types, and None for what is not a number."""
+    return dict(json.loads(json_text(results)))
 
 
 def _files(folder: Path, name: str, below: str) -> list[Path]:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from radiogen.evaluate.survival import SurvivalResult
-from radiogen.evaluate.survival_text import median_text, months_text, p_text, ratio_text
+from radiogen.evaluate.survival_text import median_text, model_text, months_text, p_text, ratio_text
 from radiogen.report.page import Figure, Section, Table, write_page
+from radiogen.report.reporting import sections_of_run
 from radiogen.report.style import COLOURS, HAIR, INK, LINE_STYLES, PAPER, QUIET, quiet_axes
 
 _PRINT_DPI = 150
@@ -57,7 +58,8 @@ def kaplan_meier_figure(result: SurvivalResult) -> Canvas:
 def _draw_curve(axes: Axes, curve: pd.DataFrame, index: int) -> None:
     colour = COLOURS[index % len(COLOURS)]
     months, survival = curve["time_months"].to_numpy(), curve["survival"].to_numpy()
-    n, died = int(curve["at_risk"].iloc[0]), int(curve["events"].sum())
+    died = int(curve["events"].sum())
+    n = died + int(curve["censored"].sum())
     label = f"{curve['group'].iloc[0]} (n = {n}, {died} died)"
     lower, upper = (
         curve["lower"].ffill(),
@@ -197,7 +199,7 @@ def write_survival_report(
         synthetic: the patients are made up, and the page says so.
     """
     metrics = result.metrics
-    figures = survival_figures(result)
+    figures, special = survival_figures(result), model_text(metrics["cox"])
     sections = [
         *first,
         Section(
@@ -220,13 +222,13 @@ def write_survival_report(
                 figures=[
                     Figure(
                         figures["forest"],
-                        "Hazard ratios with 95 % intervals: each covariate alone, and all in one model.",
+                        f"Hazard ratios with 95 % intervals: each covariate alone, and all in one model{special}.",
                     )
                 ],
                 tables=[
                     Table(
                         _cox_table(metrics),
-                        "Cox models. PH p: test of proportional hazards (small: the ratio changes over time).",
+                        f"Cox models{special}. PH p: test of proportional hazards (small: the ratio changes over time).",
                     )
                 ],
             )
@@ -234,6 +236,7 @@ def write_survival_report(
     sections.append(
         Section("At risk", tables=[Table(_at_risk_table(result.at_risk), "At risk at the start of each interval.")])
     )
+    sections += sections_of_run(path, metrics, provenance)
     title = "Survival" if metrics["group_by"] is None else f"Survival by {metrics['group_title']}"
     write_page(
         path, title, sections, lead=metrics["summary"], status="neutral", provenance=provenance, synthetic=synthetic
@@ -335,6 +338,7 @@ def _cox_table(metrics: Mapping[str, Any]) -> pd.DataFrame:
 
 def _at_risk_table(at_risk: pd.DataFrame) -> pd.DataFrame:
     shown = at_risk.assign(start_months=[f"{month:g}" for month in at_risk["start_months"]])
-    return shown[["group", "start_months", "at_risk", "events", "censored"]].rename(
-        columns={"start_months": "from month", "at_risk": "at risk", "events": "deaths"}
+    columns = ["group", "start_months", "at_risk", "entered", "events", "censored"]
+    return shown[[name for name in columns if name in shown]].rename(
+        columns={"start_months": "from month", "at_risk": "at risk", "entered": "entered late", "events": "deaths"}
     )

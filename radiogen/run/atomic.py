@@ -93,7 +93,17 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
     """Write a mapping as JSON, atomically; NaN and infinity become null, because JSON has neither."""
-    write_text(path, json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(values))
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    """Return what `write_json` writes.
+
+    Example:
+        >>> json_text({"auc": float("nan")})
+        '{\\n  "auc": null\\n}\\n'
+    """
+    return json.dumps(_finite(values), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_csv(path: str | Path, table: pd.DataFrame, *, index: bool = True) -> None:
