@@ -62,6 +62,18 @@ def survival(
             "--covariates", help="Columns for the Cox models, with commas; else age, sex, grade, idh, mgmt, eor, kps."
         ),
     ] = None,
+    cox_strata: Annotated[
+        str | None,
+        typer.Option("--cox-strata", help="Column, such as site: its values have own baseline hazards in Cox models."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option("--cluster", help="Column, such as patient or site: robust (sandwich) errors of the Cox models."),
+    ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option("--entry", help="Column of when a patient came under observation (left truncation)."),
+    ] = None,
     time_column: Annotated[str | None, typer.Option("--time-column", help="Column of the follow-up time.")] = None,
     event_column: Annotated[str | None, typer.Option("--event-column", help="Column of the event.")] = None,
     time_unit: Annotated[
@@ -111,6 +123,9 @@ def survival(
         from_months=from_months,
         strata=strata,
         weighting=weighting,
+        cox_strata=cox_strata,
+        cluster=cluster,
+        entry_column=entry,
         where=tuple(where) if where else None,
         covariates=None
         if covariates is None

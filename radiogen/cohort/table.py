@@ -17,6 +17,8 @@ ID_COLUMNS = ["patient", "site"]
 LABEL_COLUMNS = ["mgmt", "idh", "codeletion_1p19q", "grade"]
 CLINICAL_COLUMNS = ["age", "sex", "kps", "eor"]
 SURVIVAL_COLUMNS = ["os_days", "os_event"]
+ENTRY_COLUMN = "entry_days"
+"""Optional: days from time zero at which the patient came under observation (left truncation)."""
 COLUMNS = ["case", *ID_COLUMNS, *PATH_COLUMNS, *LABEL_COLUMNS, *CLINICAL_COLUMNS, *SURVIVAL_COLUMNS]
 
 TARGET_COLUMNS = {"idh": "idh", "mgmt": "mgmt", "codeletion": "codeletion_1p19q", "grade": "grade"}
@@ -72,7 +74,7 @@ def table_problems(raw: pd.DataFrame) -> list[str]:
     if (case == "").any():
         problems.append(f"{int((case == '').sum())} row(s) have a blank case id")
     problems += [f"case '{name}': a case id cannot hold '/' or '\\'" for name in case if "/" in name or "\\" in name]
-    for column in [*_BINARY, *_RANGES, "os_days"]:
+    for column in [*_BINARY, *_RANGES, "os_days", ENTRY_COLUMN]:
         if column in raw.columns:
             problems += _number_problems(case, raw[column].str.strip(), column)
     return problems
@@ -114,6 +116,8 @@ def typed_table(raw: pd.DataFrame, folder: Path) -> pd.DataFrame:
     for column in [*ID_COLUMNS, "sex", "eor"]:
         table[column] = table[column].where(table[column] != "", None)
     table["patient"] = table["patient"].where(table["patient"].notna(), table.index.to_series())
+    if ENTRY_COLUMN in table.columns:
+        table[ENTRY_COLUMN] = pd.to_numeric(table[ENTRY_COLUMN].where(table[ENTRY_COLUMN] != ""), errors="coerce")
     others = [column for column in table.columns if column not in COLUMNS]
     return table[[*COLUMNS[1:], *others]]
 

@@ -35,6 +35,16 @@ class SurvivalSettings(StageSettings):
     """A weighted log-rank test beside the plain one, chosen before the data were seen: deaths that come early (gehan, tarone-ware, peto) or late
     count more."""
 
+    entry_column: str | None = None
+    """Column of the time at which a patient came under observation, counted from the same zero (left truncation); nothing means `entry_days`
+    where the table has it."""
+
+    cox_strata: str | None = None
+    """Column, such as site, whose values have baseline hazards of their own in the Cox models."""
+
+    cluster: str | None = None
+    """Column, such as patient or site: Cox models get robust (sandwich) errors, rows of one value counted together."""
+
     where: tuple[str, ...] = ()
     """Only rows that fulfil every `COLUMN=VALUE`, such as `idh=0`."""
 

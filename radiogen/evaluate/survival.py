@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,14 @@ import pandas as pd
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.evaluate.survival_groups import Grouping, make_groups
-from radiogen.evaluate.survival_input import DAYS_PER, FollowUp, column_name, is_blank, read_follow_up
+from radiogen.evaluate.survival_input import DAYS_PER, ENTRY, FollowUp, column_name, is_blank, read_follow_up
 from radiogen.evaluate.survival_models import cox_models
+from radiogen.evaluate.survival_notes import group_notes, immortal_notes, model_notes, test_notes
 from radiogen.evaluate.survival_text import summary_text
 from radiogen.stats.survival import (
     KaplanMeier,
+    NotEstimableError,
+    at_risk,
     at_risk_table,
     common_horizon,
     kaplan_meier,
@@ -29,27 +31,11 @@ from radiogen.stats.survival import (
     restricted_mean_difference,
     stratified_log_rank,
 )
-from radiogen.stats.survival_tests import WEIGHTINGS, weighted_log_rank
+from radiogen.stats.survival_tests import weighted_log_rank
 
 MONTH = DAYS_PER["months"]
 _AXIS_STEPS_MONTHS = (1, 2, 3, 6, 12, 24, 36, 60, 120)
 _MAX_INTERVALS = 8
-_FEW_AT_RISK = 10
-_LATER = {
-    "therapy",
-    "treatment",
-    "treated",
-    "chemo",
-    "chemotherapy",
-    "radiation",
-    "radiotherapy",
-    "tmz",
-    "temozolomide",
-    "progression",
-    "recurrence",
-}
-"""Words in the name of a column that say that it happens during follow-up."""
-_VIOLATED = 0.05
 
 
 @dataclass(frozen=True)
@@ -97,33 +83,64 @@ def survival_analysis(
             "No patient has both a follow-up time and an event status.",
             hint="Fill os_days and os_event, or name other columns with --time-column and --event-column.",
         )
+    _check_late_entry(follow_up, settings)
     follow_up = _from_landmark(follow_up, settings)
     grouping = make_groups(follow_up.table, settings, predictions)
     follow_up = _grouped(follow_up, grouping)
     days, died = follow_up.days, follow_up.died
     groups = grouping.labels.loc[follow_up.table.index].to_numpy(dtype=str)
-    curves = {name: kaplan_meier(days[groups == name], died[groups == name]) for name in grouping.order}
+    curves = {name: _curve(follow_up, groups == name, name) for name in grouping.order}
     cox, cox_notes = cox_models(follow_up, grouping, settings)
     metrics: dict[str, Any] = {
-        "n": len(days), "n_events": int(died.sum()), "median_follow_up_days": median_follow_up(days, died),
+        "n": len(days), "n_events": int(died.sum()), "median_follow_up_days": _median_follow_up(follow_up),
         "group_by": settings.group_by, "group_title": grouping.title, "input": follow_up.facts,
-        "groups": [_group(name, curves[name], settings) for name in grouping.order],
-        **_comparison(days, died, groups, grouping),
+        "groups": [_group(name, curves[name], follow_up, groups == name, settings) for name in grouping.order],
+        **_comparison(follow_up, groups, grouping),
         **_further_tests(follow_up, groups, grouping, settings),
-        "restricted_mean": _restricted_means(days, died, groups, grouping), "cox": cox,
+        "restricted_mean": _restricted_means(follow_up, groups, grouping), "cox": cox,
     }  # fmt: skip
     metrics["notes"] = [
         *follow_up.notes,
         *grouping.notes,
-        *_immortal_notes(grouping, settings),
-        *_test_notes(metrics),
-        *_group_notes(metrics, curves, grouping, settings),
+        *immortal_notes(grouping, settings),
+        *test_notes(metrics),
+        *group_notes(metrics, curves, grouping, settings),
         *cox_notes,
     ]
-    metrics["notes"] += _model_notes(metrics)
+    metrics["notes"] += model_notes(metrics)
     metrics = rounded(metrics)
     metrics["summary"] = summary_text(metrics)
-    return SurvivalResult(metrics, _km_table(curves), _at_risk(days, died, groups, grouping))
+    return SurvivalResult(metrics, _km_table(curves), _at_risk(follow_up, groups, grouping))
+
+
+def _check_late_entry(follow_up: FollowUp, settings: SurvivalSettings) -> None:
+    asked = {"--weighting": settings.weighting is not None, "--cut best": settings.cut == "best"}
+    refused = [option for option, given in asked.items() if given]
+    if follow_up.entry is not None and refused:
+        raise CohortError(
+            f"{' and '.join(refused)} cannot be had where patients enter late ('{follow_up.facts['entry_column']}').",
+            hint="Their null distributions hold for patients who are all followed from time zero; leave the option out.",
+        )
+
+
+def _curve(follow_up: FollowUp, chosen: np.ndarray, name: str) -> KaplanMeier:
+    try:
+        return kaplan_meier(follow_up.days[chosen], follow_up.died[chosen], _some(follow_up.entry, chosen))
+    except NotEstimableError as error:
+        raise CohortError(
+            f"No survival curve of {name}: {error}", hint="Give --from-months MONTHS, when enough have entered."
+        ) from error
+
+
+def _median_follow_up(follow_up: FollowUp) -> float:
+    try:
+        return median_follow_up(follow_up.days, follow_up.died, follow_up.entry)
+    except NotEstimableError:
+        return float("nan")  # with late entries nobody may be left before the last one has come
+
+
+def _some(entry: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
+    return None if entry is None else entry[chosen]
 
 
 def _from_landmark(follow_up: FollowUp, settings: SurvivalSettings) -> FollowUp:
@@ -143,18 +160,9 @@ def _from_landmark(follow_up: FollowUp, settings: SurvivalSettings) -> FollowUp:
         " left out; time is counted from the landmark."
     )
     kept = kept.assign(days=kept["days"] - start)
+    if ENTRY in kept.columns:
+        kept[ENTRY] = (kept[ENTRY] - start).clip(lower=0)
     return FollowUp(kept, {**follow_up.facts, "from_months": settings.from_months}, [*follow_up.notes, note])
-
-
-def _immortal_notes(grouping: Grouping, settings: SurvivalSettings) -> list[str]:
-    """Return a warning where the groups are made by something that happens after time zero."""
-    words = set(re.split(r"[^a-z]+", (grouping.column or "").lower()))
-    if settings.from_months is not None or not words & _LATER:
-        return []
-    return [
-        f"'{grouping.column}' is decided after time zero: whoever had it lived long enough to get it, which makes that group look better"
-        " (immortal time). Compare those alive at a landmark instead: --from-months."
-    ]
 
 
 def _grouped(follow_up: FollowUp, grouping: Grouping) -> FollowUp:
@@ -180,16 +188,19 @@ def rounded(value: Any, digits: int = 8) -> Any:
     return value
 
 
-def _group(name: str, curve: KaplanMeier, settings: SurvivalSettings) -> dict[str, Any]:
+def _group(
+    name: str, curve: KaplanMeier, follow_up: FollowUp, chosen: np.ndarray, settings: SurvivalSettings
+) -> dict[str, Any]:
     landmarks = []
+    days, entry = follow_up.days[chosen], _some(follow_up.entry, chosen)
     for months in settings.landmarks_months:
         if months * MONTH <= curve.last_time:
             survival, low, high = curve.at(months * MONTH)
-            at_risk = int(curve.table.loc[curve.table["time"] >= months * MONTH, "at_risk"].iloc[0])
-            landmarks.append({"months": months, "survival": survival, "ci": [low, high], "at_risk": at_risk})
+            held = int(at_risk(days, entry, months * MONTH).sum())
+            landmarks.append({"months": months, "survival": survival, "ci": [low, high], "at_risk": held})
     return {
         "name": name,
-        "n": int(curve.table["at_risk"].iloc[0]),
+        "n": len(days),
         "n_events": int(curve.table["events"].sum()),
         "median_days": curve.median,
         "median_ci": list(curve.median_ci),
@@ -198,11 +209,12 @@ def _group(name: str, curve: KaplanMeier, settings: SurvivalSettings) -> dict[st
     }
 
 
-def _comparison(days: np.ndarray, died: np.ndarray, groups: np.ndarray, grouping: Grouping) -> dict[str, Any]:
+def _comparison(follow_up: FollowUp, groups: np.ndarray, grouping: Grouping) -> dict[str, Any]:
+    days, died, entry = follow_up.days, follow_up.died, follow_up.entry
     if len(grouping.order) < 2:
         return {"log_rank": None, "pairwise": []}
-    test = log_rank(days, died, groups)
-    pairs = pairwise_log_rank(days, died, groups, grouping.order) if len(grouping.order) > 2 else pd.DataFrame()
+    test = log_rank(days, died, groups, entry)
+    pairs = pairwise_log_rank(days, died, groups, grouping.order, entry) if len(grouping.order) > 2 else pd.DataFrame()
     return {
         "log_rank": {"statistic": test.statistic, "degrees_of_freedom": test.degrees_of_freedom, "p": test.p},
         "pairwise": pairs.to_dict("records"),
@@ -221,7 +233,7 @@ def _further_tests(
     if settings.strata is not None:
         name = column_name(follow_up.table, settings.strata, "--strata")
         strata = follow_up.table[name].where(~is_blank(follow_up.table[name]), "unknown").astype(str)
-        test = stratified_log_rank(follow_up.days, follow_up.died, groups, strata.to_numpy(dtype=str))
+        test = stratified_log_rank(follow_up.days, follow_up.died, groups, strata.to_numpy(dtype=str), follow_up.entry)
         found["log_rank_stratified"] = {"by": name, "n_strata": int(strata.nunique()), **dataclasses.asdict(test)}
     if settings.weighting is not None:
         test = weighted_log_rank(follow_up.days, follow_up.died, groups, settings.weighting)
@@ -229,10 +241,11 @@ def _further_tests(
     return found
 
 
-def _restricted_means(days: np.ndarray, died: np.ndarray, groups: np.ndarray, grouping: Grouping) -> dict[str, Any]:
+def _restricted_means(follow_up: FollowUp, groups: np.ndarray, grouping: Grouping) -> dict[str, Any]:
+    days, died, entry = follow_up.days, follow_up.died, follow_up.entry
     horizon = common_horizon(days, groups)
     means = {
-        name: restricted_mean(days[groups == name], died[groups == name], horizon)
+        name: restricted_mean(days[groups == name], died[groups == name], horizon, _some(entry, groups == name))
         for name in grouping.order
         if horizon > 0
     }
@@ -249,71 +262,6 @@ def _restricted_means(days: np.ndarray, died: np.ndarray, groups: np.ndarray, gr
     }
 
 
-def _group_notes(
-    metrics: dict[str, Any], curves: dict[str, KaplanMeier], grouping: Grouping, settings: SurvivalSettings
-) -> list[str]:
-    notes = []
-    if len(grouping.order) == 1 and settings.group_by is not None:
-        notes.append(f"Every patient is in one group ({grouping.order[0]}): nothing can be compared.")
-    few = [
-        f"{group['name']} ({group['n_events']})"
-        for group in metrics["groups"]
-        if group["n_events"] < settings.min_events
-    ]
-    if few:
-        notes.append(
-            f"Fewer than {settings.min_events} deaths in: {', '.join(few)}. Their curves, and every comparison with them, are unreliable."
-        )
-    thin = []
-    for name, curve in curves.items():
-        enough = curve.table.loc[curve.table["at_risk"] >= _FEW_AT_RISK, "time"]
-        thin.append(
-            f"{name}: {float(enough.iloc[-1]) / MONTH:.0f} months" if len(enough) else f"{name}: from the start"
-        )
-    notes.append(
-        f"Fewer than {_FEW_AT_RISK} patients are at risk beyond ({'; '.join(thin)}): do not read the curves after that."
-    )
-    return notes
-
-
-def _test_notes(metrics: dict[str, Any]) -> list[str]:
-    notes = []
-    if (test := metrics["log_rank_stratified"]) is not None:
-        notes.append(
-            f"Log-rank test inside the {test['n_strata']} values of {test['by']} only: chi-square {test['statistic']:.2f} on"
-            f" {test['degrees_of_freedom']} df, p = {test['p']:.3g}."
-        )
-    if (test := metrics["log_rank_weighted"]) is not None:
-        notes.append(
-            f"Weighted log-rank test ({WEIGHTINGS[test['weighting']][1]}): chi-square {test['statistic']:.2f} on"
-            f" {test['degrees_of_freedom']} df, p = {test['p']:.3g}."
-        )
-    return notes
-
-
-def _model_notes(metrics: dict[str, Any]) -> list[str]:
-    together = metrics["cox"]["multivariable"]
-    tested = together["rows"] if together else metrics["cox"]["univariable"]
-    bent = [row["term"] for row in tested if (row["proportional_hazards_p"] or 1.0) < _VIOLATED]
-    unbounded = [row["term"] for row in metrics["cox"]["univariable"] if row["hazard_ratio"] is None]
-    notes = []
-    if bent:
-        notes.append(
-            f"The hazard ratio is not constant over time (p < {_VIOLATED:g}) for: {'; '.join(bent)}. It is then an average over this follow-up;"
-            " the restricted mean survival time does not need that assumption."
-        )
-    if unbounded:
-        notes.append(
-            f"No hazard ratio can be given, because one side has no deaths to compare, for: {'; '.join(unbounded)}."
-        )
-    if together and together["c_index"] is not None:
-        notes.append(
-            "The C index is cross-validated (10 folds); the apparent one, of a model scored on the patients it was fitted to, is"
-            f" {together['c_index_apparent']:.3f}."
-        )
-    return notes
-
-
 def _km_table(curves: dict[str, KaplanMeier]) -> pd.DataFrame:
     parts = []
     for name, curve in curves.items():
@@ -325,13 +273,15 @@ def _km_table(curves: dict[str, KaplanMeier]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(("at_risk", "events", "censored"), int)).round(8)
 
 
-def _at_risk(days: np.ndarray, died: np.ndarray, groups: np.ndarray, grouping: Grouping) -> pd.DataFrame:
+def _at_risk(follow_up: FollowUp, groups: np.ndarray, grouping: Grouping) -> pd.DataFrame:
+    days, died, entry = follow_up.days, follow_up.died, follow_up.entry
     longest = days.max() / MONTH
     step = next((step for step in _AXIS_STEPS_MONTHS if longest <= step * _MAX_INTERVALS), _AXIS_STEPS_MONTHS[-1])
     months = np.arange(0, longest + 1e-9, step)
     parts = []
     for name in grouping.order:
-        part = at_risk_table(days[groups == name], died[groups == name], [float(month * MONTH) for month in months])
+        inside, starts = groups == name, [float(month * MONTH) for month in months]
+        part = at_risk_table(days[inside], died[inside], starts, _some(entry, inside))
         part = part.rename(columns={"start": "start_days"})
         part.insert(0, "group", name)
         part.insert(2, "start_months", months)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogen.cohort.table import CLINICAL_COLUMNS, LABEL_COLUMNS, TARGET_COLUMNS
+from radiogen.cohort.table import CLINICAL_COLUMNS, ENTRY_COLUMN, LABEL_COLUMNS, TARGET_COLUMNS
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.registry import did_you_mean
@@ -37,6 +37,8 @@ _MISSING = {"", "na", "n/a", "nan", "none", "null", "not available", "unknown", 
 _SAYS_DIED = {"1", "dead", "died", "deceased", "death", "1:deceased"}
 _SAYS_ALIVE = {"0", "alive", "living", "lived", "censored", "0:living"}
 _MAX_LISTED = 20
+ENTRY = "entry"
+"""Column of checked entry times in days."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class FollowUp:
     """Checked follow-up of a cohort.
 
     Args:
-        table: index case; `days` (float, zero or more), `died` (bool) and every column of the input, one row per patient.
+        table: index case; `days` (float, zero or more), `died` (bool), where patients enter late `entry` (days, zero for the others), and every
+            column of the input, one row per patient.
         facts: where the numbers come from, JSON-able: columns, unit, coding, rows read and dropped.
         notes: what a reader must know about the input, one sentence each.
     """
@@ -62,6 +65,11 @@ class FollowUp:
     def died(self) -> np.ndarray:
         """Return (n,) whether it ended with death."""
         return self.table["died"].to_numpy(dtype=bool)
+
+    @property
+    def entry(self) -> np.ndarray | None:
+        """Return (n,) days at which each patient came under observation; None where nobody entered late."""
+        return self.table[ENTRY].to_numpy(dtype=float) if self.facts.get("n_late", 0) else None
 
 
 def plain_name(name: str) -> str:
@@ -121,7 +129,8 @@ def read_follow_up(table: pd.DataFrame, settings: SurvivalSettings) -> FollowUp:
     chosen = _where(table, settings.where)
     times, time_problems, n_negative = _times(chosen[time_column], unit, settings.drop_negative)
     died, event_note, event_problems = _died(chosen[event_column], event_column, settings.died_value)
-    problems = time_problems + event_problems
+    entry_column, entry, entry_problems = _entry(chosen, times, unit, settings)
+    problems = time_problems + event_problems + entry_problems
     if problems:
         raise CohortError(
             f"The follow-up in columns '{time_column}' and '{event_column}' cannot be used; {len(problems)} problem(s):",
@@ -129,7 +138,7 @@ def read_follow_up(table: pd.DataFrame, settings: SurvivalSettings) -> FollowUp:
                 *problems[:_MAX_LISTED],
                 *([f"and {len(problems) - _MAX_LISTED} more"] * (len(problems) > _MAX_LISTED)),
             ],
-            hint=_EVENT_HINT if event_problems else _TIME_HINT,
+            hint=_EVENT_HINT if event_problems else _TIME_HINT if time_problems else _ENTRY_HINT,
         )
     known = times.notna() & died.notna()
     facts: dict[str, Any] = {
@@ -140,6 +149,8 @@ def read_follow_up(table: pd.DataFrame, settings: SurvivalSettings) -> FollowUp:
     }  # fmt: skip
     notes = [_time_note(time_column, unit), event_note]
     kept = chosen[known].assign(days=times[known].astype(float), died=died[known].astype(bool))
+    if entry is not None:
+        kept[ENTRY] = entry[known]
     if len(chosen) > len(kept):
         reasons = {
             "without time": facts["n_dropped_no_time"] - n_negative, "with a negative time": n_negative,
@@ -151,12 +162,14 @@ def read_follow_up(table: pd.DataFrame, settings: SurvivalSettings) -> FollowUp:
         )
     kept, facts["n_dropped_repeated"], repeat_notes = _one_row_per_patient(kept)
     facts["n_time_zero"] = int((kept["days"] == 0).sum())
+    facts |= {"entry_column": entry_column, "n_late": 0 if entry is None else int((kept[ENTRY] > 0).sum())}
     return FollowUp(kept, facts, [*notes, *repeat_notes, *_plausibility(kept, facts)])
 
 
 _TIME_HINT = (
     "Correct the table or leave such values blank; --drop-negative leaves rows with negative times out and says so."
 )
+_ENTRY_HINT = "Correct the table: who came under observation after the end of its own follow-up was never at risk."
 _EVENT_HINT = "Say what the values mean with --died-value VALUE (the value that means died), such as --died-value 0 for survived_yes1_no0."
 
 
@@ -277,6 +290,27 @@ def _times(values: pd.Series, unit: str, drop_negative: bool) -> tuple[pd.Series
     return numbers.where(~negative) * DAYS_PER[unit], problems, int(negative.sum())
 
 
+def _entry(
+    table: pd.DataFrame, times: pd.Series, unit: str, settings: SurvivalSettings
+) -> tuple[str | None, pd.Series | None, list[str]]:
+    """Return the column of late entries, the entries in days (zero where blank) and every problem in them."""
+    name = settings.entry_column
+    if name is not None:
+        name = column_name(table, name, "--entry")
+    elif ENTRY_COLUMN in table.columns and not is_blank(table[ENTRY_COLUMN]).all():
+        name = ENTRY_COLUMN
+    if name is None:
+        return None, None, []
+    entry, problems, _ = _times(table[name], time_unit(name) or unit, drop_negative=False)
+    problems = [f"{problem} ('{name}')" for problem in problems]
+    late = times.notna() & (entry > 0) & (entry >= times)
+    problems += [
+        f"case '{case}': entry at {entry[case]:g} days ('{name}') is not before the end of follow-up at {times[case]:g} days"
+        for case in table.index[late]
+    ]
+    return name, entry.fillna(0.0), problems
+
+
 def _died(values: pd.Series, column: str, died_value: str | None) -> tuple[pd.Series, str, list[str]]:
     blank = is_blank(values)
     said = pd.Series([_plain_value(value) for value in values], index=values.index).where(~blank)
@@ -337,6 +371,11 @@ def _one_row_per_patient(table: pd.DataFrame) -> tuple[pd.DataFrame, int, list[s
 
 def _plausibility(table: pd.DataFrame, facts: dict[str, Any]) -> list[str]:
     notes = []
+    if facts["n_late"]:
+        notes.append(
+            f"{facts['n_late']} of {len(table)} patients came under observation after time zero ('{facts['entry_column']}'): each counts as at risk"
+            " from then on only (left truncation). Patients who died before they could enter are not in the table."
+        )
     if facts["n_time_zero"]:
         notes.append(
             f"{facts['n_time_zero']} patient(s) have a follow-up of zero days; they are kept, at risk only at time zero."

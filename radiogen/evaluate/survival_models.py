@@ -26,8 +26,30 @@ from radiogen.stats.survival_cox import (
 DEFAULT_COVARIATES = ("age", "sex", "grade", "idh", "mgmt", "eor", "kps")
 _STEPS = {"age": (10.0, "per 10 years"), "kps": (10.0, "per 10 points"), "grade": (1.0, "per step")}
 _MAX_LEVELS = 6
+_LEAST_CLUSTERS, _FEW_CLUSTERS = 5, 40
+"""Clusters below which robust errors are refused, and pointed out (Cameron and Miller 2015, J Hum Resour 50:317: few means 20 to 50)."""
 _EVENTS_PER_TERM, _LEAST_EVENTS_PER_TERM = 10, 5
 """Deaths per term below which a model is pointed out, and not fitted at all (Vittinghoff and McCulloch 2007, Am J Epidemiol 165:710)."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Follow-up with what the Cox models must know beside covariates: late entries, strata, clusters."""
+
+    days: np.ndarray
+    died: np.ndarray
+    entry: np.ndarray | None = None
+    strata: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> _Sample:
+        taken = (None if part is None else part[rows] for part in (self.entry, self.strata, self.clusters))
+        return _Sample(self.days[rows], self.died[rows], *taken)
+
+    def fit(self, columns: pd.DataFrame) -> CoxModel:
+        return cox_regression(
+            columns, self.days, self.died, entry=self.entry, strata=self.strata, clusters=self.clusters
+        )
 
 
 @dataclass
@@ -49,22 +71,71 @@ def cox_models(follow_up: FollowUp, grouping: Grouping, settings: SurvivalSettin
         settings: `covariates`, `min_known`, `n_bootstrap`, `seed`.
 
     Returns:
-        `{"univariable": [...], "multivariable": {...} or None}` and the notes. Each row: `covariate`, `term`, `hazard_ratio`, `ci`, `p`,
-        `proportional_hazards_p`, `n`, `n_events`. The hazard ratio is missing where a group without deaths leaves it without bounds.
+        `{"univariable": [...], "multivariable": {...} or None, "strata": {...} or None, "robust": {...} or None}` and the notes. Each row:
+        `covariate`, `term`, `hazard_ratio`, `ci`, `p`, `proportional_hazards_p`, `n`, `n_events`. The hazard ratio is missing where a group
+        without deaths leaves it without bounds.
 
     Raises:
-        CohortError: a covariate asked for does not exist or has too many values.
+        CohortError: a covariate asked for does not exist or has too many values, or strata or clusters cannot be had.
     """
-    names = _covariates(follow_up.table, grouping, settings)
+    names = [name for name in _covariates(follow_up.table, grouping, settings) if name != settings.cox_strata]
     design = _design(follow_up, grouping, names)
+    sample, said = _sample(follow_up, grouping, settings, design.notes)
     covariates = list(dict.fromkeys(design.covariate_of.values()))
     rows: list[dict[str, Any]] = []
     for covariate in covariates:
-        fitted = _fit(design.of([covariate]), follow_up, design.notes, covariate)
+        fitted = _fit(design.of([covariate]), sample, design.notes, covariate)
         if fitted is not None:
             rows += _rows(fitted[0], design)
-    together = _multivariable(design, covariates, follow_up, settings)
-    return {"univariable": rows, "multivariable": together}, design.notes
+    together = _multivariable(design, covariates, sample, settings)
+    return {"univariable": rows, "multivariable": together, **said}, design.notes
+
+
+def _sample(
+    follow_up: FollowUp, grouping: Grouping, settings: SurvivalSettings, notes: list[str]
+) -> tuple[_Sample, dict[str, Any]]:
+    """Return what the models are fitted on, and which strata and clusters they have."""
+    said: dict[str, Any] = {"strata": None, "robust": None}
+    strata = clusters = None
+    if settings.cox_strata is not None:
+        name, strata = _values(follow_up.table, settings.cox_strata, "--cox-strata")
+        if name == grouping.column:
+            raise CohortError(
+                f"The groups are made by '{name}', so the Cox models cannot be stratified by it.",
+                hint="Give another column to --cox-strata.",
+            )
+        said["strata"] = {"by": name, "n": len(np.unique(strata))}
+        notes.append(
+            f"Cox models: every one of the {said['strata']['n']} values of '{name}' has a baseline hazard of its own; hazard ratios and C compare"
+            " patients of the same value only."
+        )
+    if settings.cluster is not None:
+        name, clusters = _values(follow_up.table, settings.cluster, "--cluster")
+        said["robust"] = {"by": name, "n": len(np.unique(clusters))}
+        notes += _robust_notes(name, said["robust"]["n"])
+    return _Sample(follow_up.days, follow_up.died, follow_up.entry, strata, clusters), said
+
+
+def _values(table: pd.DataFrame, asked: str, option: str) -> tuple[str, np.ndarray]:
+    name = column_name(table, asked, option)
+    if is_blank(table[name]).all():
+        raise CohortError(f"Column '{name}' ({option}) is blank for every patient.", hint="Leave the option out.")
+    return name, table[name].where(~is_blank(table[name]), "unknown").astype(str).to_numpy(dtype=str)
+
+
+def _robust_notes(name: str, count: int) -> list[str]:
+    if count < _LEAST_CLUSTERS:
+        raise CohortError(
+            f"'{name}' (--cluster) has {count} different value(s); robust errors need at least {_LEAST_CLUSTERS}.",
+            hint="Leave --cluster out, or stratify by it: --cox-strata.",
+        )
+    notes = [
+        f"Cox models: intervals and p values of hazard ratios are robust (sandwich, {count} clusters by '{name}'); likelihood-ratio tests still take"
+        " patients for independent."
+    ]
+    if count < _FEW_CLUSTERS:
+        notes.append(f"{count} clusters are few: robust errors of fewer than {_FEW_CLUSTERS} are too small on average.")
+    return notes
 
 
 def covariate_columns(table: pd.DataFrame, names: Sequence[str], *, min_known: float = 0.5) -> pd.DataFrame:
@@ -159,7 +230,7 @@ def _add_column(design: _Design, name: str, values: pd.Series) -> None:
 
 
 def _fit(
-    columns: pd.DataFrame, follow_up: FollowUp, notes: list[str], what: str
+    columns: pd.DataFrame, sample: _Sample, notes: list[str], what: str
 ) -> tuple[CoxModel, pd.DataFrame, np.ndarray] | None:
     known = columns.notna().all(axis=1).to_numpy()
     complete = columns[known]
@@ -178,7 +249,7 @@ def _fit(
         )
         varying = varying.drop(columns=repeated)
     try:
-        return cox_regression(varying, follow_up.days[known], follow_up.died[known]), varying, known
+        return sample.take(known).fit(varying), varying, known
     except NotEstimableError as error:
         notes.append(f"No Cox model of {what}: {error}")
         return None
@@ -217,26 +288,26 @@ def _rows(model: CoxModel, design: _Design) -> list[dict[str, Any]]:
 
 
 def _multivariable(
-    design: _Design, covariates: list[str], follow_up: FollowUp, settings: SurvivalSettings
+    design: _Design, covariates: list[str], sample: _Sample, settings: SurvivalSettings
 ) -> dict[str, Any] | None:
     if len(covariates) < 2:
         return None
     columns = design.of(covariates)
-    n_events = int(follow_up.died[columns.notna().all(axis=1).to_numpy()].sum())
+    n_events = int(sample.died[columns.notna().all(axis=1).to_numpy()].sum())
     if n_events < _LEAST_EVENTS_PER_TERM * columns.shape[1]:
         design.notes.append(
             f"No multivariable Cox model: {n_events} deaths among patients whose covariates are all known are too few for"
             f" {columns.shape[1]} terms (at least {_LEAST_EVENTS_PER_TERM} each); name fewer with --covariates."
         )
         return None
-    fitted = _fit(columns, follow_up, design.notes, "all covariates together")
+    fitted = _fit(columns, sample, design.notes, "all covariates together")
     if fitted is None:
         return None
     model, columns, known = fitted
-    days, died = follow_up.days[known], follow_up.died[known]
-    if model.n < len(follow_up.table):
+    inside = sample.take(known)
+    if model.n < len(sample.days):
         design.notes.append(
-            f"The multivariable Cox model holds the {model.n} of {len(follow_up.table)} patients whose covariates are all known."
+            f"The multivariable Cox model holds the {model.n} of {len(sample.days)} patients whose covariates are all known."
         )
     if model.n_events < _EVENTS_PER_TERM * columns.shape[1]:
         design.notes.append(
@@ -249,19 +320,17 @@ def _multivariable(
         "rows": _rows(model, design),
         "likelihood_ratio_p": model.likelihood_ratio_p,
         "first_covariate": covariates[0],
-        "first_covariate_adds_p": _added(columns, design, covariates[0], model, days, died),
-        **_discrimination(columns, model, days, died, settings, design.notes),
+        "first_covariate_adds_p": _added(columns, design, covariates[0], model, inside),
+        **_discrimination(columns, model, inside, settings, design.notes),
     }
 
 
-def _added(
-    columns: pd.DataFrame, design: _Design, first: str, model: CoxModel, days: np.ndarray, died: np.ndarray
-) -> float | None:
+def _added(columns: pd.DataFrame, design: _Design, first: str, model: CoxModel, sample: _Sample) -> float | None:
     without = columns[[name for name in columns.columns if design.covariate_of[name] != first]]
     if without.shape[1] in (0, columns.shape[1]):
         return None
     try:
-        return likelihood_ratio_p(cox_regression(without, days, died), model)
+        return likelihood_ratio_p(sample.fit(without), model)
     except NotEstimableError:
         return None
 
@@ -269,16 +338,19 @@ def _added(
 def _discrimination(
     columns: pd.DataFrame,
     model: CoxModel,
-    days: np.ndarray,
-    died: np.ndarray,
+    sample: _Sample,
     settings: SurvivalSettings,
     notes: list[str],
 ) -> dict[str, Any]:
-    result: dict[str, Any] = {"c_index_apparent": concordance(days, died, model.risk)}
+    days, died = sample.days, sample.died
+    compared: dict[str, Any] = {"entry": sample.entry, "strata": sample.strata}
+    result: dict[str, Any] = {"c_index_apparent": concordance(days, died, model.risk, **compared)}
     try:
-        risk = cross_validated_risk(columns, days, died, seed=settings.seed)
-        interval = concordance_interval(days, died, risk, seed=settings.seed, n_bootstrap=settings.n_bootstrap)
+        risk = cross_validated_risk(columns, days, died, seed=settings.seed, **compared)
+        interval = concordance_interval(
+            days, died, risk, seed=settings.seed, n_bootstrap=settings.n_bootstrap, **compared
+        )
     except NotEstimableError as error:
         notes.append(f"No cross-validated C index: {error}")
         return {**result, "c_index": None, "c_index_ci": [None, None]}
-    return {**result, "c_index": concordance(days, died, risk), "c_index_ci": list(interval)}
+    return {**result, "c_index": concordance(days, died, risk, **compared), "c_index_ci": list(interval)}

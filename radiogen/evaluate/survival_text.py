@@ -83,13 +83,25 @@ def summary_text(metrics: dict[str, Any]) -> str:
     return " ".join([*sentences, *few])
 
 
+def model_text(cox: dict[str, Any]) -> str:
+    """Return in brackets what is special about the Cox models: strata and robust errors; nothing where nothing is.
+
+    Example:
+        >>> model_text({"strata": {"by": "site", "n": 3}, "robust": None}), model_text({"strata": None, "robust": None})
+        (' (stratified by site)', '')
+    """
+    parts = [f"stratified by {cox['strata']['by']}"] if cox["strata"] else []
+    parts += [f"robust errors by {cox['robust']['by']}"] if cox["robust"] else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
 def _cox_sentences(metrics: dict[str, Any]) -> list[str]:
     title = metrics["group_title"]
     alone = [row for row in metrics["cox"]["univariable"] if row["covariate"] == title]
     sentences = []
     if alone:
         ratios = "; ".join(f"{row['term']} {ratio_text(row)}" for row in alone)
-        sentences.append(f"Hazard ratio: {ratios}.")
+        sentences.append(f"Hazard ratio{model_text(metrics['cox'])}: {ratios}.")
     together = metrics["cox"]["multivariable"]
     if together is None:
         return sentences

@@ -128,10 +128,10 @@ def _late_table(times: Times, died: Died, entry: Times) -> pd.DataFrame:
         greenwood = np.cumsum(np.where(dead > 0, dead / (safe * (safe - dead)), 0.0))
         half = Z95 * np.sqrt(greenwood) / np.log(survival)
         lower, upper = survival ** np.exp(-half), survival ** np.exp(half)
-    started = survival < 1
+    ends = {"lower": np.where(survival < 1, lower, 1.0), "upper": np.where(survival < 1, upper, 1.0)}
     columns = {
         "time": moments, "at_risk": held, "events": dead, "censored": gone, "survival": survival,
-        "lower": np.where(started, lower, 1.0), "upper": np.where(started, upper, 1.0),
+        **{name: np.where(survival > 0, values, 0.0) for name, values in ends.items()},
     }  # fmt: skip
     return pd.DataFrame(columns).round({"survival": 12, "lower": 12, "upper": 12})
 

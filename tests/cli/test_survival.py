@@ -51,6 +51,21 @@ def test_same_bytes_again_and_nothing_is_redone(cohort: Path, tmp_path: Path) ->
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "a").iterdir()}
 
 
+def test_late_entry_strata_and_clusters_from_the_command_line(cohort: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(cohort).assign(
+        scan_days=lambda t: (t["os_days"] // 3).where(t.index % 2 == 0), site=list("ABCDEF") * 20
+    )
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    options = ["--group-by", "idh", "--entry", "scan_days", "--cox-strata", "site", "--cluster", "patient"]
+    code, output = run(tmp_path / "cohort.csv", *options, "--covariates", "age", "-o", tmp_path / "out")
+    assert code == 0, output
+    assert "(stratified by site, robust errors by patient)" in output
+    assert "30 of 60 patients came under observation after time zero" in output
+    page = (tmp_path / "out/report.html").read_text()
+    assert "entered late" in page
+    assert "stratified by site, robust errors by patient" in page
+
+
 def test_a_figure_that_is_no_longer_true_goes_away(cohort: Path, tmp_path: Path) -> None:
     assert run(cohort, "--group-by", "idh", "-o", tmp_path, "--quiet")[0] == 0
     config = tmp_path / "settings.yaml"
