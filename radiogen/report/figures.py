@@ -176,7 +176,9 @@ def decision_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *, seed: i
         axes.set_xlabel("Probability from which one would act")
         axes.set_ylabel("Net benefit (true positives per case)")
         quiet_axes(axes)
-        axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, frameon=False, fontsize=9, columnspacing=1.2
+        )
     return figure
 
 
@@ -192,7 +194,7 @@ def importance_figure(importance: pd.DataFrame) -> Figure | None:
         return None
     names = [_shortened(str(name)) for name in top["feature"]]
     with drawing():
-        figure = new_figure(_WIDTH_IN + 0.6, 1.0 + 0.27 * len(top))
+        figure = new_figure(_WIDTH_IN + 1.2, 1.0 + 0.29 * len(top))
         axes = figure.add_subplot()
         places = np.arange(len(top))
         axes.barh(places, top["importance"], color=[_sign_colour(row) for _, row in top.iterrows()], height=0.68)
@@ -202,7 +204,7 @@ def importance_figure(importance: pd.DataFrame) -> Figure | None:
         axes.set_ylim(len(top) - 0.4, -0.6)
         axes.set_xlabel("Mean share of the models' total weight")
         quiet_axes(axes, grid="x")
-        axes.tick_params(axis="y", length=0, labelsize=8)
+        axes.tick_params(axis="y", length=0, labelsize=9)
         if "selected_share" in top:
             for place, share in zip(places.tolist(), top["selected_share"], strict=True):
                 axes.text(
@@ -210,11 +212,11 @@ def importance_figure(importance: pd.DataFrame) -> Figure | None:
                     place,
                     f"{100 * share:.0f} %",
                     transform=axes.get_yaxis_transform(),
-                    fontsize=8,
+                    fontsize=9,
                     color=QUIET,
                     va="center",
                 )
-            axes.text(1.02, -0.75, "folds", transform=axes.get_yaxis_transform(), fontsize=8, color=QUIET, va="bottom")
+            axes.text(1.02, -0.75, "folds", transform=axes.get_yaxis_transform(), fontsize=9, color=QUIET, va="bottom")
     return figure
 
 
@@ -277,12 +279,18 @@ def patients_of(scores: pd.DataFrame) -> Integer[np.ndarray, " n"]:
 def calibration_caption(metrics: Mapping[str, Any]) -> str:
     """Return slope, intercept and calibration error in one sentence."""
     parts = [
-        f"slope {number(metrics.get('calibration_slope'), 2)} (1 is perfect; below 1: too extreme)",
-        f"intercept {number(metrics.get('calibration_intercept'), 2)} (0 is perfect)",
-        f"expected calibration error {number(metrics.get('ece'))}",
-        f"Brier score {number(metrics.get('brier'))}",
+        f"slope {_with_interval(metrics, 'calibration_slope', 2)} (1 is perfect; below 1: too extreme)",
+        f"intercept {_with_interval(metrics, 'calibration_intercept', 2)} (0 is perfect)",
+        f"expected calibration error {_with_interval(metrics, 'ece')}",
+        f"Brier score {_with_interval(metrics, 'brier')}",
     ]
     return "; ".join(parts) + "."
+
+
+def _with_interval(metrics: Mapping[str, Any], name: str, digits: int = 3) -> str:
+    ends = metrics.get(f"{name}_ci")
+    told = number(metrics.get(name), digits)
+    return f"{told} [{interval(ends, digits)}]" if bounds(ends) else told
 
 
 def _outcome(scores: pd.DataFrame) -> Labels01:

@@ -175,14 +175,23 @@ def _draw_row(axes: Axes, row: ForestRow, place: int) -> None:
         axes.plot(row.ci, [place, place], color=row.colour, linewidth=1.6, solid_capstyle="butt")
     if row.value is not None:
         fill = row.colour if row.filled else "white"
-        axes.plot([row.value], [place], "o", color=row.colour, markerfacecolor=fill, markersize=6, markeredgewidth=1.3)
+        axes.plot(
+            [row.value],
+            [place],
+            "o",
+            color=row.colour,
+            markerfacecolor=fill,
+            markersize=6,
+            markeredgewidth=1.3,
+            clip_on=False,
+        )
     colour = INK if row.value is not None or row.ci is not None else QUIET
     axes.text(
         1.03,
         place,
         row.words,
         transform=axes.get_yaxis_transform(),
-        fontsize=8.5,
+        fontsize=9,
         color=colour,
         va="center",
         parse_math=False,

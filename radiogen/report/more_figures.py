@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from radiogen.evaluate.verdict import judged_auc
 from radiogen.report.figures import patients_of, resample_weights
 from radiogen.report.style import BLUE, INK, QUIET, VERMILLION, drawing, new_figure, quiet_axes
-from radiogen.report.words import known, number
+from radiogen.report.words import bounds, interval, known, number
 from radiogen.types import Labels01, Scores
 
 _WIDTH_IN, _HEIGHT_IN = 5.2, 4.6
@@ -40,7 +40,13 @@ def precision_recall_figure(metrics: Mapping[str, Any], scores: pd.DataFrame, *,
         axes = figure.add_subplot()
         axes.axhline(share, color=QUIET, linewidth=0.9, linestyle=(0, (2, 3)), label=f"chance, {number(share, 2)}")
         axes.fill_between(recalls, low, high, color=BLUE, alpha=0.15, linewidth=0)
-        axes.plot(recalls, curve, color=BLUE, linewidth=2.0, label=f"model, AUPRC {number(metrics.get('auprc'))}")
+        axes.plot(
+            recalls,
+            curve,
+            color=BLUE,
+            linewidth=2.0,
+            label=_named("model, AUPRC", metrics.get("auprc"), metrics.get("auprc_ci")),
+        )
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
         axes.set_xlabel("Recall (sensitivity)")
         axes.set_ylabel("Precision (positive predictive value)")
@@ -89,17 +95,23 @@ def chance_figure(metrics: Mapping[str, Any]) -> Figure | None:
         counts, edges = np.array(held["counts"], dtype=float), np.array(held["edges"], dtype=float)
     else:
         return None
-    area = judged_auc(metrics)[0]
+    area, ends = judged_auc(metrics)
     with drawing():
         figure = new_figure(_WIDTH_IN, 3.2)
         axes = figure.add_subplot()
         axes.bar(edges[:-1], counts / counts.sum(), width=np.diff(edges), align="edge", color=QUIET, alpha=0.6)
         axes.axvline(0.5, color=INK, linewidth=1.0)
         if known(area):
-            axes.axvline(float(area), color=VERMILLION, linewidth=2.0, label=f"model, AUC {number(area)}")
+            axes.axvline(float(area), color=VERMILLION, linewidth=2.0, label=_named("model, AUC", area, ends))
             axes.legend(loc="upper left", frameon=False, fontsize=9)
         axes.set_xlim(0, 1)
+        axes.set_ylim(top=1.22 * float((counts / counts.sum()).max()))  # room for the legend
         axes.set_xlabel("AUC with shuffled labels")
         axes.set_ylabel("Share of shuffles")
         quiet_axes(axes, grid="y")
     return figure
+
+
+def _named(name: str, value: Any, ends: Any) -> str:
+    told = f"{name} {number(value, 2)}"
+    return f"{told} ({interval(ends, 2)})" if bounds(ends) else told

@@ -39,9 +39,11 @@ _STATUS_SIGNS = {
     "neutral": "i",
 }
 
-_PX_PER_IN = 96
-_PHONE_READABLE_PX = 620
-"""A wider drawing is not shrunk to a phone's width, where its letters would vanish, but scrolls sideways."""
+_PX_PER_IN = 112
+"""Letters of 9 pt, the smallest in most drawings, come out at 14 px; on a phone a drawing keeps this size and scrolls sideways in its own box."""
+
+_COLUMN_PX = 600
+"""A drawing that is wider stands alone in its row."""
 
 
 @dataclass(frozen=True)
@@ -238,18 +240,19 @@ class _Drawn:
         self.count += 1
         drawing, alt = figure.svg_or_png, figure.alt or figure.caption
         width_px = round(drawing.get_figwidth() * _PX_PER_IN)
+        style = f"--drawn:{width_px}px"
         if any(axes.images for axes in drawing.axes):
-            markup = Markup('<img style="max-width:{}px" src="{}" alt="{}">').format(
-                width_px, data_uri(png(drawing)), alt
-            )
+            markup = Markup('<img style="{}" src="{}" alt="{}">').format(style, data_uri(png(drawing)), alt)
         else:
             body = Markup(inline_svg(svg(drawing), prefix=f"figure{self.count}-"))
-            markup = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"{}').format(alt, width_px, body)
-        if width_px <= _PHONE_READABLE_PX:
-            return markup
-        return Markup('<div class="scroll wide" tabindex="0" role="region" aria-label="{}">{}</div>').format(
-            alt, markup
+            markup = Markup('<svg role="img" aria-label="{}" style="{}"{}').format(alt, style, body)
+        return Markup('<div class="scroll drawn" tabindex="0" role="region" aria-label="{}">{}</div>').format(
+            f"Figure {self.count}", markup
         )
+
+
+def _is_wide(figure: Figure) -> bool:
+    return bool(figure.svg_or_png.get_figwidth() * _PX_PER_IN > _COLUMN_PX)
 
 
 def inline_svg(text: str, *, prefix: str) -> str:
@@ -295,6 +298,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"cell": _cell, "anchor": _anchor, "address": _address, "data_uri": data_uri, "rows": _rows}
     environment.globals |= {
+        "is_wide": _is_wide,
         "word_of": _word_of,
         "sign_of": _sign_of,
         "is_mapping": lambda value: isinstance(value, Mapping),
