@@ -150,5 +150,5 @@ def _authors(text: str) -> str:
     names = []
     for name in text.replace(" and others", " and et al").split(" and "):
         family, _, initials = name.partition(", ")
-        names.append(f"{family} {re.sub(r'[^A-Za-z]', '', initials)}".strip())
+        names.append(f"{family} {re.sub(r'[^A-Za-z]', '', initials).replace('Jr', ' Jr')}".strip())
     return ", ".join(names)

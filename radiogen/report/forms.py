@@ -143,6 +143,13 @@ class Answer:
     text: str = ""
     links: tuple[str, ...] = ()
 
+    @property
+    def to_add(self) -> str:
+        """Return what the author must add to the answer; to an item that no file can answer it is always said."""
+        item = self.item
+        can_be_answered = bool(item.any_of or item.all_of or item.artefacts)
+        return item.add if self.status == ANSWERED or not can_be_answered else ""
+
 
 @dataclass(frozen=True)
 class FilledForm:

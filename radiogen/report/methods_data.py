@@ -365,7 +365,10 @@ def full_radiomics_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
 def _regions(settings: Mapping[str, Any]) -> str:
     names = [str(name) for name in settings.get("regions", ())]
     return listed(
-        [f"a ring of {name[4:-2]} mm" if name.startswith("ring") else REGION_NAMES.get(name, name) for name in names]
+        [
+            f"a ring of {name[4:-2]} mm" if name.startswith("ring") else f"the {REGION_NAMES.get(name, name)}"
+            for name in names
+        ]
     )
 
 

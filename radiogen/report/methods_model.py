@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from radiogen.cohort.splits import SITE_HELD_OUT
@@ -100,7 +101,7 @@ def is_audit(run: StageRun) -> bool:
 
 def _only(statement: Statement, runs: Sequence[StageRun]) -> Statement:
     names = listed([target_words(str(run.results.get("target", ""))).name for run in runs])
-    return Statement(statement.key, f"[{names}] {statement.text}", statement.sources, statement.cites, statement.works)
+    return replace(statement, text=f"[{names}] {statement.text}")
 
 
 def _cases(run: StageRun) -> Statement:
@@ -298,7 +299,7 @@ def _beside(statement: Statement, run: StageRun) -> Statement:
     sources = tuple(
         f"{folder}/{name}" if folder and "/" not in name and "#" not in name else name for name in statement.sources
     )
-    return Statement(statement.key, statement.text, sources, statement.cites, statement.works)
+    return replace(statement, sources=sources)
 
 
 def _classifiers(run: StageRun, chosen: Mapping[str, Any]) -> list[Statement]:

@@ -111,7 +111,7 @@ def form_table(filled: FilledForm) -> pd.DataFrame:
             "status": answer.status,
             "answer": answer.text,
             "artefacts": " ".join(f"../{link}" for link in answer.links),
-            "to_add": answer.item.add,
+            "to_add": answer.to_add,
         }
         for answer in filled.answers
     ]
@@ -167,7 +167,7 @@ def _summary(filled: FilledForm) -> str:
 
 def _markdown_row(answer: Answer) -> str:
     links = ", ".join(f"[{link}](<../{link}>)" for link in answer.links)
-    add = f" **To add:** {answer.item.add}" if answer.item.add else ""
+    add = f" **To add:** {answer.to_add}" if answer.to_add else ""
     text = f"{answer.text}{add}".replace("|", "/").strip()
     return f"| {answer.item.number} | {answer.item.asks} | {text} | {links} |"
 
@@ -192,11 +192,11 @@ def _page_row(answer: Answer) -> dict[str, object]:
     links = Markup("<br>").join(
         Markup('<a href="{}">{}</a>').format(quote(link, safe="/"), link) for link in answer.links
     )
-    add = f" To add: {item.add}" if item.add else ""
+    add = f" To add: {answer.to_add}" if answer.to_add else ""
     return {
         "item": item.number,
         "asks": item.asks,
         "status": answer.status,
-        "answer": f"{answer.text}{add}".strip(),
+        "answer": Markup('<div class="answer">{}</div>').format(f"{answer.text}{add}".strip()),
         "where": links,
     }

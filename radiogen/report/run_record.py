@@ -127,7 +127,7 @@ def unfinished_record(folder: Path, results: Mapping[str, Any], provenance: Mapp
     settings, inputs = dict(provenance.get("settings") or {}), dict(provenance.get("inputs") or {})
     numbers = _SURVIVAL if main == _SURVIVAL else _METRICS
     run = StageRun(settings, _as_read(results), sidecar_path(folder / main).name, numbers, package_versions(), inputs)
-    synthetic = bool(results.get("synthetic"))
+    synthetic = bool(results.get("synthetic") or settings.get("synthetic"))
     if main == _SURVIVAL:
         return RunRecord(folder, survival=(run,), synthetic=synthetic)
     return RunRecord(folder, models=(run,), synthetic=synthetic)
