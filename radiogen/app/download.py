@@ -10,8 +10,9 @@ import pandas as pd
 
 from radiogen.app.identify import Item
 from radiogen.app.steps import Finished, Prediction, volumes
-from radiogen.report.images import case_picture
-from radiogen.report.page import Box, Figure, Section, Table, write_page
+from radiogen.report.case_page import CaseFacts, case_lead
+from radiogen.report.page import Box, Section, Table, write_page
+from radiogen.report.viewer import ViewerContent, viewer
 from radiogen.run.atomic import write_csv, writing
 from radiogen.segment.cohort import mask_path
 
@@ -35,7 +36,7 @@ def write_report(done: Finished, chosen: Mapping[str, Item], prediction: Predict
     flags = [str(done.facts["flag_reason"])] if done.facts.get("flag_reason") else []
     flags += list(done.prepared.flags)
     sections = [
-        _picture(done),
+        _slices(done),
         Section(
             "Volumes",
             tables=[Table(table.set_index("region").round(2), "Volumes in ml; a dash: the mask cannot tell.")],
@@ -46,21 +47,16 @@ def write_report(done: Finished, chosen: Mapping[str, Item], prediction: Predict
         Section("What was done", text=[*done.prepared.notes, *done.facts.get("notes", ())]),
     ]
     facts = {"mask": done.facts["settings"], "method": done.facts["method"], "inputs": done.facts["inputs"]}
-    regions = table.head(3).itertuples(index=False, name=None)
-    lead = "; ".join(f"{region}: {_ml(float(ml))}" for region, ml in regions)
+    lead = case_lead(CaseFacts(done.case, done.facts, flags=done.prepared.flags))
     write_page(done.study / REPORT, f"Case {done.case}", sections, lead=lead, provenance=facts)
     return done.study / REPORT
 
 
-def _ml(volume: float) -> str:
-    return "unknown" if volume != volume else f"{volume:.1f} ml"
-
-
-def _picture(done: Finished) -> Section:
-    grid = done.images.grid
-    drawing = case_picture(done.images.images, done.labels, grid.voxel_size_mm, done.case)
-    caption = "The case in three planes, where the tumour is largest, with the outlines of its regions."
-    return Section("Mask", figures=[Figure(drawing, caption, "Slices of the case with the tumour outlined.")])
+def _slices(done: Finished) -> Section:
+    """Return the case to leaf through; on paper, the picture of its mask."""
+    still = (done.study / "qc" / f"{done.case}.png").read_bytes()
+    content = ViewerContent(done.images.images, done.images.grid.voxel_size_mm, done.labels, still=still)
+    return Section("Slices", widgets=[viewer(content)])
 
 
 def _sequences(chosen: Mapping[str, Item]) -> Section:

@@ -13,14 +13,15 @@ import streamlit as st
 
 from radiogen.app.files import Received, Upload, receive
 from radiogen.app.identify import ROLES, Item, choose, find_items
-from radiogen.app.pictures import LABEL_COLOURS, LEVELS, Rgb, augmented, overlay
+from radiogen.app.pictures import LEVELS, Rgb, augmented, overlay
 from radiogen.app.session import Workspace
-from radiogen.app.steps import LABEL_WORDS, Finished, Prediction, check_case_id, methods, predict, volumes, words_of
+from radiogen.app.steps import Finished, Prediction, check_case_id, methods, predict, volumes, words_of
 from radiogen.app.work import Wishes, again, make
 from radiogen.config.app import ENVIRONMENT, AppSettings
 from radiogen.errors import RadiogenError
 from radiogen.report.slices import PLANES, head_box, intensity_window, slices_to_show
 from radiogen.report.style import SEQUENCE_WORDS
+from radiogen.report.viewer import LABEL_COLOURS, LABEL_WORDS
 from radiogen.run.provenance import RESEARCH_USE
 from radiogen.types import Volume
 
@@ -266,7 +267,7 @@ def _augmentation(done: Finished) -> None:
         left.selectbox("Sequence to change", list(images), index=len(images) - 1, format_func=lambda one: _WORDS[one])
     )
     level = str(middle.selectbox("Augmentation", LEVELS, index=len(LEVELS) - 1))
-    seed = int(right.number_input("Seed", 0, 2**31 - 1, 0))
+    seed = int(right.number_input("Seed", 0, 2**31 - 1, 3))
     index = _view(done)[0][PLANES["axial"]]
     with _plain_errors():
         before = overlay(

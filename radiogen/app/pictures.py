@@ -11,12 +11,9 @@ from PIL.ImageColor import getrgb
 
 from radiogen.errors import InputError
 from radiogen.report.slices import AXES_SEEN, PLANES, VoxelSize, intensity_window, plane_slice
-from radiogen.report.style import PURPLE, REGION_COLOURS, SKY, YELLOW
+from radiogen.report.viewer import LABEL_COLOURS
 from radiogen.segment.train_augment import Augmentation
-from radiogen.types import ED, ET, NCR, RC, LabelVolume, Volume
-
-LABEL_COLOURS = {NCR: YELLOW, ED: SKY, ET: REGION_COLOURS["et"], RC: PURPLE}
-"""Colour of each label of a mask, told apart by colour-blind readers."""
+from radiogen.types import LabelVolume, Volume
 
 LEVELS = ("flips", "light", "strong")
 """How much training changes a slice (`radiogen.segment.train_augment`)."""

@@ -28,19 +28,17 @@ from radiogen.pipeline.segment import run_segment
 from radiogen.preprocess.brain import find_brain
 from radiogen.preprocess.quality import measure_quality
 from radiogen.preprocess.resample import resample, resized_shape
+from radiogen.report.style import REGION_WORDS
+from radiogen.report.viewer import LABEL_WORDS
 from radiogen.run.provenance import read_sidecar
 from radiogen.run.quarantine import Failure
 from radiogen.segment.cohort import mask_path
 from radiogen.segment.weights import installed_weights
-from radiogen.types import ED, ET, NCR, RC, SEQUENCES, LabelVolume
+from radiogen.types import REGIONS, SEQUENCES, LabelVolume
 
 TRAINING_FREE = "flair-threshold"
 """The method of masks that needs no weights."""
 
-LABEL_WORDS = {
-    NCR: "necrotic or non-enhancing core", ED: "oedema or infiltration", ET: "enhancing tumour", RC: "resection cavity"
-}  # fmt: skip
-_REGION_WORDS = {"wt_ml": "whole tumour", "tc_ml": "tumour core", "et_ml": "enhancing tumour"}
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _QUALITY_MM = 1.0
 _PLACED = ("location", "network")
@@ -295,9 +293,9 @@ def volumes(done: Finished) -> pd.DataFrame:
     """
     voxel_ml = float(np.prod(done.images.grid.voxel_size_mm)) / 1000.0
     rows: list[tuple[str, float]] = []
-    for key, words in _REGION_WORDS.items():
-        value = done.facts.get(key)
-        rows.append((words, float("nan") if value is None else float(value)))
+    for name in REGIONS:
+        value = done.facts.get(f"{name}_ml")
+        rows.append((REGION_WORDS[name], float("nan") if value is None else float(value)))
     for label, words in LABEL_WORDS.items():
         count = int((done.labels == label).sum())
         if count:
