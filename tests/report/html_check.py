@@ -11,8 +11,9 @@ _VOID = {"meta", "img", "br", "hr", "link", "input"}
 class Page(HTMLParser):
     """What a page holds; `problems` is empty for a sound one."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, scripts: bool = False) -> None:
         super().__init__(convert_charrefs=True)
+        self.may_have_scripts = scripts
         self.open: list[str] = []
         self.problems: list[str] = []
         self.ids: list[str] = []
@@ -29,7 +30,8 @@ class Page(HTMLParser):
     def _outside(self, text: str) -> list[str]:
         outside = [f"{tag} fetches {value}" for tag, values in self.tags for name, value in values.items()
                    if name in {"src", "href", "xlink:href", "srcset", "action"} and re.match(r"(?:[a-z]+:)?//|javascript:", value)]  # fmt: skip
-        found = [word for word in ("<script", "@import", "url(http", "<link", "<iframe") if word in text]
+        script = "<script src" if self.may_have_scripts else "<script"
+        found = [word for word in (script, "@import", "url(http", "<link", "<iframe") if word in text]
         return outside + [f"the page holds {word}" for word in found]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
