@@ -53,6 +53,9 @@ def fit(
     bo_steps: Annotated[
         int | None, typer.Option("--bo-steps", help="Steps of the optimisation; 20 by default.")
     ] = None,
+    compare_encoders: Annotated[
+        bool, typer.Option("--compare-encoders", help="Measure all four encoders, 20 repeats each; takes minutes.")
+    ] = False,
     seed: Seed = 0,
     config: Config = None,
     jobs: Jobs = 1,
@@ -79,6 +82,7 @@ def fit(
         quantile=_range(quantile, "--quantile"),
         alpha=alpha,
         bo_steps=bo_steps,
+        compare_encoders=compare_encoders or None,
         seed=seed,
     )
     result = run_habitats_fit(read_cohort(cohort), output, settings, folder=cohort.parent, jobs=jobs, progress=progress)
@@ -98,17 +102,19 @@ def apply(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Divide new cases with a frozen model: OUT/maps/<case>.nii.gz and OUT/habitats.csv."""
+    """Divide new cases with a frozen model: OUT/maps/<case>.nii.gz, OUT/pictures, OUT/habitats.csv, OUT/report.html."""
     progress = start_logging(quiet, verbose)
     prepare_torch()
     from radiogen.cohort.table import read_cohort
-    from radiogen.pipeline.habitats import run_habitats_apply
+    from radiogen.pipeline.habitats_apply import run_habitats_apply
 
     features, failures = run_habitats_apply(
         model, read_cohort(cohort), output, folder=cohort.parent, jobs=jobs, progress=progress
     )
     if not quiet:
-        typer.echo(f"{len(features)} case(s) divided; table: {output / 'habitats.csv'}")
+        typer.echo(
+            f"{len(features)} case(s) divided; table: {output / 'habitats.csv'}\nReport: {output / 'report.html'}"
+        )
     fail_if_incomplete(len(failures), output / "failed.csv")
 
 

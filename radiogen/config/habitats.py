@@ -85,6 +85,12 @@ class HabitatSettings(StageSettings):
     n_references: int = Field(default=19, ge=1)
     """Structureless data sets that a number of habitats must beat, all of them; 19 give a chance of one in twenty to be fooled."""
 
+    n_refits: int = Field(default=5, ge=0)
+    """Other seeds with which the model is fitted again to see how much it depends on them."""
+
+    compare_encoders: bool = False
+    """Whether every encoder is measured beside the one that is used: the same quantile filter and number of habitats, 20 repeats."""
+
     test_share: float = Field(default=0.3, ge=0, lt=1)
     """Share of patients that the optimisation never sees; their p value is the one that counts. Used where survival is known."""
 

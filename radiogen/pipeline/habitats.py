@@ -1,10 +1,11 @@
-"""Habitats over a cohort: fitting on training patients, applying to all, and everything that is written."""
+"""Habitats over a cohort: fitting on training patients, dividing everybody, and everything that is written."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,37 +13,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from radiogen.branches.habitats.branch import HabitatBranch, read_voxels
-from radiogen.branches.habitats.clustering import fit_centres, matched_mismatch, nearest
-from radiogen.branches.habitats.fit import Fitted, TrainingData, fit_habitats, group_p
-from radiogen.branches.habitats.model import HabitatModel, save_model
+from radiogen.branches.habitats.branch import read_voxels
+from radiogen.branches.habitats.compare import N_REPEATS, EncoderOutcome, compare_encoders
+from radiogen.branches.habitats.fit import Fitted, fit_habitats
+from radiogen.branches.habitats.learn import TrainingData
+from radiogen.branches.habitats.model import save_model
 from radiogen.branches.habitats.optimise import Evaluation
 from radiogen.branches.habitats.voxels import CaseVoxels, usable_maps
-from radiogen.cohort.nifti import read_image
 from radiogen.cohort.table import PATH_COLUMNS
 from radiogen.config.habitats import HabitatSettings
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.evaluate.survival_input import read_follow_up
-from radiogen.report.habitats import convergence_figure, habitat_picture, write_habitat_report
-from radiogen.report.style import png, save_png
-from radiogen.run.atomic import write_csv, write_json, writing
+from radiogen.pipeline.habitats_apply import STAGE, divide_cases, files_of, shown_pictures
+from radiogen.pipeline.habitats_facts import cluster_table, habitat_facts, with_facts
+from radiogen.report.habitats import convergence_figure, write_habitat_report
+from radiogen.report.style import save_png
+from radiogen.run.atomic import write_csv, write_json
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs, read_sidecar
 from radiogen.run.quarantine import Failure, write_failures
 
 log = logging.getLogger(__name__)
 
-_FITTED = (
-    "The columns of habitats.csv come from a division that was learned from the training patients, and in part from their survival: a classifier or"
-    " survival model that is cross-validated on the same patients with these columns leaks. Use them for patients the habitats were not fitted on"
-    " (held out here, or `radiogen habitats apply`)."
-)
-
-STAGE = "habitats"
 _LEAST_PATIENTS = 4
-_MOST_SHOWN = 12
 _POINTS = ["gamma", "k", "stability_loss", "p", "loss", "found_by"]
 
 
@@ -80,35 +77,70 @@ def run_habitats_fit(
             problems=[f"{failure.case}: {failure.cause}" for failure in failures[:10]],
         )
     training, held_out, notes = _parts(table, cases, patient_of, maps, settings)
-    known = _resumed(stored, provenance.fingerprint)
-    fitted = fit_habitats(
-        training, settings, known, partial(_store, stored, provenance.fingerprint, settings, progress)
-    )
-    result = _result(fitted, training, held_out, settings, notes)
-    write_csv(out / "clusters.csv", cluster_table(fitted), index=False)
+    fitted = _fitted(training, settings, stored, provenance.fingerprint, progress)
+    result = habitat_facts(fitted, training, held_out, settings, notes, _encoders(training, settings, fitted, progress))
+    divided = table.loc[list(cases)]
+    del cases, training, held_out  # the voxels of everybody; from here on they are read one by one
+    clusters = cluster_table(fitted)
+    write_csv(out / "clusters.csv", clusters, index=False)
     save_png(convergence_figure(fitted.evaluations), out / "convergence.png")
     written = [main, stored, out / "clusters.csv", out / "convergence.png"]
     pictures: dict[str, bytes] = {}
     if fitted.model is not None:
-        written += save_model(out / "model", _with_facts(fitted.model, result))
-        branch = HabitatBranch(
-            settings, out / "model", maps_folder=out / "maps", data_folder=folder, jobs=jobs, progress=progress
-        )
-        features = branch.extract(table.loc[list(cases)]).features
-        write_csv(out / "habitats.csv", _with_groups(features, fitted.model))
-        written.append(out / "habitats.csv")
-        pictures = _pictures(table, list(cases), cases, fitted.model, out)
-        written += [out / "maps" / f"{case}.nii.gz" for case in features.index]
-        written += [out / "pictures" / f"{case}.png" for case in cases]
+        written += save_model(out / "model", with_facts(fitted.model, result))
+        features, failed = divide_cases(fitted.model, divided, out, folder=folder, jobs=jobs, progress=progress)
+        failures += failed
+        pictures = shown_pictures(list(features.index), out)
+        written += [out / "habitats.csv", *files_of(list(features.index), out)]
     write_failures(out / "failed.csv", failures, stages=[STAGE])
     result["n_failed"] = len(failures)
     write_json(main, result)
     write_habitat_report(
-        out / "report.html", result, fitted.evaluations, cluster_table(fitted), pictures,
+        out / "report.html", result, fitted.evaluations, clusters, pictures,
         provenance={"settings": settings.model_dump(mode="json"), "inputs": dict(provenance.inputs)},
     )  # fmt: skip
     provenance.record([*written, out / "report.html"])
     return result
+
+
+def _fitted(
+    training: TrainingData, settings: HabitatSettings, stored: Path, fingerprint: str, progress: bool
+) -> Fitted:
+    """Search, from where an earlier run stopped, and store every evaluation."""
+    with _bar("search", max(settings.bo_init, 1) + 2 * settings.bo_steps, progress) as advance:
+
+        def tell(done: list[Evaluation]) -> None:
+            _store(stored, fingerprint, settings, done)
+            advance()
+
+        return fit_habitats(training, settings, _resumed(stored, fingerprint), tell)
+
+
+def _encoders(
+    training: TrainingData, settings: HabitatSettings, fitted: Fitted, progress: bool
+) -> list[EncoderOutcome]:
+    """Measure every encoder at the chosen point (of the lowest loss, where every number is refused), if that is wanted."""
+    if not settings.compare_encoders:
+        return []
+    with _bar("encoders", 4 * N_REPEATS, progress) as advance:
+        return compare_encoders(
+            training, settings, fitted.chosen.gamma, fitted.chosen.k, tell=lambda encoder: advance()
+        )
+
+
+@contextmanager
+def _bar(name: str, total: int, progress: bool) -> Iterator[Callable[[], None]]:
+    """Show a bar on standard error, and yield what moves it one step on."""
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(name, total=total)
+        yield lambda: bar.advance(task)
 
 
 def _recorded(out: Path, main: Path) -> list[Path]:
@@ -131,67 +163,18 @@ def _parts(
     follow_up, notes = _follow_up(table.loc[list(cases)], settings)
     left_out = [name for name in settings.maps if name not in maps]
     notes += [f"Left out, because not every case has it: {', '.join(left_out)}."] if left_out else []
+    site_of = _sites(table, cases)
+    everybody = TrainingData(cases, patient_of, maps, follow_up, site_of)
     test = _test_patients(follow_up, patient_of, settings)
-    training = _data(cases, patient_of, maps, follow_up, lambda patient: patient not in test)
-    held_out = _data(cases, patient_of, maps, follow_up, lambda patient: patient in test) if test else None
-    return training, held_out, notes
+    if not test:
+        return everybody, None, notes
+    inside = [case for case in cases if patient_of[case] not in test]
+    return everybody.part(inside), everybody.part([case for case in cases if patient_of[case] in test]), notes
 
 
-def run_habitats_apply(
-    model_folder: Path, table: pd.DataFrame, out: Path, *, folder: Path, jobs: int = 1, progress: bool = False
-) -> tuple[pd.DataFrame, list[Failure]]:
-    """Apply a frozen model to new cases: their maps, `habitats.csv` and pictures.
-
-    Args:
-        model_folder: the folder `model` of a fit.
-        table: cohort, as `read_cohort` returns it.
-        out: folder for the outputs.
-        folder: what relative paths of further maps are relative to.
-        jobs: cases worked on at the same time.
-        progress: show progress.
-
-    Returns:
-        The features, and the cases that failed.
-
-    Raises:
-        InputError: the model cannot be read.
-    """
-    out = Path(out)
-    branch = HabitatBranch(
-        HabitatSettings(),
-        Path(model_folder),
-        maps_folder=out / "maps",
-        data_folder=folder,
-        jobs=jobs,
-        progress=progress,
-    )
-    extraction = branch.extract(table)
-    features = _with_groups(extraction.features, branch.model)
-    write_csv(out / "habitats.csv", features)
-    write_failures(out / "failed.csv", extraction.failures, stages=[STAGE])
-    counted = {**branch.provenance_settings(), "model": content_hash(branch.settings_that_count())}
-    Provenance(STAGE, counted, branch.provenance_inputs(table)).record([out / "habitats.csv"])
-    return features, extraction.failures
-
-
-def cluster_table(fitted: Fitted) -> pd.DataFrame:
-    """Return one row per number of habitats: how it did, what structureless data reach, and whether it stands.
-
-    Args:
-        fitted: of `fit_habitats`.
-    """
-    rows = [
-        {
-            "habitats": check.k, "stability_loss": check.stability_loss,
-            "reference_stability_min": min(check.reference_stability),
-            "reference_stability_mean": float(np.mean(check.reference_stability)),
-            "spread_left": check.dispersion, "reference_spread_min": min(check.reference_dispersion),
-            "silhouette": check.silhouette, "calinski_harabasz": check.calinski_harabasz, "gap": check.gap,
-            "stands": not check.reasons,
-        }
-        for check in fitted.checks.values()
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+def _sites(table: pd.DataFrame, cases: Mapping[str, CaseVoxels]) -> dict[str, str]:
+    sites = table["site"] if "site" in table else pd.Series(None, table.index, dtype=object)
+    return {case: str(sites[case]) for case in cases if isinstance(sites[case], str) and sites[case]}
 
 
 def _read(
@@ -233,20 +216,6 @@ def _test_patients(
     return {patient_of[case] for case in drawn}
 
 
-def _data(
-    cases: Mapping[str, CaseVoxels], patient_of: Mapping[str, str], maps: tuple[str, ...], follow_up: pd.DataFrame | None,
-    wanted: Any,
-) -> TrainingData:  # fmt: skip
-    own = {name: case for name, case in cases.items() if wanted(patient_of[name])}
-    known = None if follow_up is None else follow_up.loc[[case for case in follow_up.index if case in own]]
-    return TrainingData(
-        own,
-        {name: patient_of[name] for name in own},
-        maps,
-        known if known is not None and known["died"].any() else None,
-    )
-
-
 def _resumed(path: Path, fingerprint: str) -> list[Evaluation]:
     """Return the evaluations of an earlier run that was made from exactly this; nothing otherwise."""
     try:
@@ -263,7 +232,7 @@ def _resumed(path: Path, fingerprint: str) -> list[Evaluation]:
     ]
 
 
-def _store(path: Path, fingerprint: str, settings: HabitatSettings, progress: bool, done: list[Evaluation]) -> None:
+def _store(path: Path, fingerprint: str, settings: HabitatSettings, done: list[Evaluation]) -> None:
     table = pd.DataFrame([asdict(each) for each in done])[_POINTS]
     table.insert(0, "evaluation", range(1, len(table) + 1))
     table["best_loss"] = table["loss"].cummin()
@@ -272,76 +241,7 @@ def _store(path: Path, fingerprint: str, settings: HabitatSettings, progress: bo
     last = done[-1]
     most = settings.bo_init + 2 * settings.bo_steps
     text = "habitats: evaluation %d of at most %d: gamma %.3f, %d habitats, loss %.4f"
-    (log.warning if progress else log.info)(text, len(done), most, last.gamma, last.k, last.loss)
-
-
-def _result(
-    fitted: Fitted, training: TrainingData, held_out: TrainingData | None, settings: HabitatSettings, notes: list[str]
-) -> dict[str, Any]:
-    check = fitted.checks[fitted.chosen.k]
-    result: dict[str, Any] = {
-        "habitats": None if fitted.model is None else fitted.model.k,
-        "gamma": fitted.chosen.gamma, "encoder": settings.encoder, "maps": list(training.maps), "region": settings.region,
-        "alpha": settings.alpha if training.follow_up is not None else 1.0,
-        "n_training_patients": len(set(training.patient_of.values())), "n_evaluations": len(fitted.evaluations),
-        "stability_loss": check.stability_loss, "stability_of_structureless": min(check.reference_stability),
-        "silhouette": check.silhouette, "refused": check.reasons if fitted.model is None else [],
-        "training_p": fitted.p, "held_out": None, "notes": [*notes, _FITTED],
-    }  # fmt: skip
-    if held_out is not None and fitted.model is not None:
-        result["held_out"] = _held_out(fitted.model, held_out, settings)
-    result["summary"] = _summary(result)
-    return result
-
-
-def _held_out(model: HabitatModel, data: TrainingData, settings: HabitatSettings) -> dict[str, Any]:
-    """Return what the frozen model does on patients that it never saw."""
-    rows, _ = data.sample(settings.sample_voxels, settings.seed)
-    codes = model.code(rows)
-    mismatch = matched_mismatch(
-        nearest(codes, model.centres), nearest(codes, fit_centres(codes, model.k, settings.seed)), model.k
-    )
-    facts: dict[str, Any] = {"n_patients": len(set(data.patient_of.values())), "stability_loss": mismatch, "p": None}
-    if data.follow_up is None or model.groups is None:
-        return facts
-    table = pd.DataFrame.from_dict(
-        {case: model.features(data.cases[case]) for case in data.follow_up.index}, orient="index", columns=model.columns
-    )
-    high = model.groups.assign(table)
-    return {
-        **facts, "p": group_p(data.follow_up, high), "n_high": int(high.sum()), "n_low": int((~high).sum()),
-        "n_died": int(data.follow_up["died"].sum()),
-    }  # fmt: skip
-
-
-def _summary(result: Mapping[str, Any]) -> str:
-    if result["habitats"] is None:
-        return f"No habitats are reported: {'; '.join(result['refused'])}."
-    text = (
-        f"{result['habitats']} habitats from {result['n_training_patients']} training patients; stability loss "
-        f"{result['stability_loss']:.3f} (data without habitats: {result['stability_of_structureless']:.3f} or more)."
-    )
-    held_out = result["held_out"]
-    if held_out is None or held_out["p"] is None:
-        return text
-    return (
-        f"{text} Two risk groups: p = {held_out['p']:.3g} on {held_out['n_patients']} held-out patients, which counts; "
-        f"p = {result['training_p']:.3g} on the training patients, for which it was optimised."
-    )
-
-
-def _with_facts(model: HabitatModel, result: Mapping[str, Any]) -> HabitatModel:
-    kept = ("n_training_patients", "stability_loss", "training_p", "held_out", "alpha")
-    facts = {name: result[name] for name in kept}
-    return HabitatModel(
-        model.maps, model.region, model.gamma, model.scaling, model.encoder, model.centres, model.groups, facts
-    )
-
-
-def _with_groups(features: pd.DataFrame, model: HabitatModel) -> pd.DataFrame:
-    if model.groups is None or features.empty:
-        return features
-    return features.assign(habitat_high_risk=model.groups.assign(features).astype(int))
+    log.info(text, len(done), most, last.gamma, last.k, last.loss)
 
 
 def _hashes(table: pd.DataFrame, maps: tuple[str, ...], folder: Path) -> dict[str, str]:
@@ -354,22 +254,3 @@ def _hashes(table: pd.DataFrame, maps: tuple[str, ...], folder: Path) -> dict[st
     }
     rest = table.drop(columns=[name for name in PATH_COLUMNS if name in table.columns])
     return {**hashes, "table": content_hash(rest.to_csv(lineterminator="\n"))}
-
-
-def _pictures(
-    table: pd.DataFrame, names: list[str], cases: Mapping[str, CaseVoxels], model: HabitatModel, out: Path
-) -> dict[str, bytes]:
-    """Write a picture of every case; return those that the report shows."""
-    shown: dict[str, bytes] = {}
-    for name in names:
-        anatomy = read_image(str(table.loc[name, model.maps[-1]])).data
-        case = cases[name]
-        figure = habitat_picture(
-            anatomy, case.volume_labels(model.divide(case.values)), case.grid.voxel_size_mm, model.k, name
-        )
-        content = png(figure)
-        with writing(out / "pictures" / f"{name}.png") as beside:
-            beside.write_bytes(content)
-        if len(shown) < _MOST_SHOWN:
-            shown[name] = content
-    return shown

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -27,6 +30,7 @@ bo_init: 2
 bo_steps: 0
 quantile: [0.05, 0.05]
 clusters: [3, 3]
+n_refits: 1
 """
 SIDE, CUBE = 18, slice(4, 14)
 
@@ -54,7 +58,16 @@ def write_case(folder: Path, name: str, rng: np.random.Generator, k: int = 3) ->
     paths["mask"] = str(save_nifti(folder / name / "mask.nii.gz", (truth > 0).astype(np.uint8)))
     save_nifti(folder / name / "truth.nii.gz", truth)
     days = float(2000 * np.exp(-4 * (part == k - 1).mean()))
-    return {"case": name, "patient": name, **paths, "mask_labels": "whole-tumour", "os_days": days, "os_event": 1}
+    site = ("west", "east")[int(name[4:]) % 2]
+    return {
+        "case": name,
+        "patient": name,
+        "site": site,
+        **paths,
+        "mask_labels": "whole-tumour",
+        "os_days": days,
+        "os_event": 1,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +101,57 @@ def test_the_held_out_p_stands_beside_the_optimised_one(fitted: tuple[Path, Path
     table = pd.read_csv(fitted[1] / "habitats.csv", index_col="case")
     assert len(table) == 12
     assert all(name.startswith("habitat_") for name in table.columns)
+
+
+def test_what_changes_without_a_site_and_with_another_seed_is_said(fitted: tuple[Path, Path]) -> None:
+    result = json.loads((fitted[1] / "habitats.json").read_text())
+    assert [(each["kind"], each["name"]) for each in result["refits"]] == [
+        ("site", "east"),
+        ("site", "west"),
+        ("seed", "1"),
+    ]
+    assert result["across"]["site"]["adjusted_rand_min"] > 0.9
+    assert all(len(each["dice"]) == 3 for each in result["refits"])
+    page = (fitted[1] / "report.html").read_text()
+    assert "without site east" in page
+    assert "Learned without one of 2 sites, at most " in page
+
+
+KILLED = """
+import os, signal, sys
+from radiogen.pipeline import habitats
+store = habitats._store
+def killed(path, fingerprint, settings, done):
+    store(path, fingerprint, settings, done)
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+habitats._store = killed
+from radiogen.cli.main import app
+app(sys.argv[1:])
+"""
+
+
+def test_a_killed_search_goes_on_where_it_was(
+    fitted: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("--encoder", "none", "--quantile", "0:0.1", "--alpha", "1", "--bo-steps", "1")
+    arguments = ["fit", fitted[0] / "cohort.csv", "-c", fitted[0] / "settings.yaml", *more, "-q", "-o", tmp_path]
+    ended = subprocess.run([sys.executable, "-c", KILLED, "habitats", *map(str, arguments)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    stored = pd.read_csv(tmp_path / "optimisation.csv")
+    assert len(stored) == 2
+    assert not (tmp_path / "habitats.json").exists()
+    asked: list[tuple[float, int]] = []
+    evaluate = fit._evaluate
+    monkeypatch.setattr(
+        fit,
+        "_evaluate",
+        lambda data, settings, model, k: asked.append((model.gamma, k)) or evaluate(data, settings, model, k),
+    )
+    assert run(*arguments)[0] == 0
+    done = pd.read_csv(tmp_path / "optimisation.csv")
+    pd.testing.assert_frame_equal(done[:2], stored)
+    assert asked == list(zip(done["gamma"][2:], done["k"][2:], strict=True))
 
 
 def test_a_stopped_run_goes_on_without_asking_again_and_gives_the_same_bytes(
@@ -127,6 +191,12 @@ def test_a_frozen_model_divides_new_cases_and_a_broken_one_is_left_out(
     )
     pd.testing.assert_series_equal(ours, theirs)
     assert pd.read_csv(tmp_path / "out/failed.csv")["case"].tolist() == ["case4"]
+    for name in ("maps/case3.nii.gz", "pictures/case3.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (out / name).read_bytes()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "nothing was learned from these" in page
+    assert "case4: " in page
+    assert str(tmp_path) not in page
 
 
 def test_bad_ranges_and_strange_models_are_refused_in_one_line(fitted: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from radiogen.branches.base import RowBranch, scheme_hash
+from radiogen.branches.habitats.features import habitat_features
 from radiogen.branches.habitats.model import FILES, HabitatModel, load_model
 from radiogen.branches.habitats.voxels import CaseVoxels, read_case_voxels
 from radiogen.cohort.nifti import write_labels
 from radiogen.config.habitats import HabitatSettings
 from radiogen.resources import sha256_file
 from radiogen.run.provenance import hash_inputs
+from radiogen.types import LabelVolume
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,31 @@ def read_voxels(case: str, row: pd.Series, *, maps: tuple[str, ...], region: str
     return read_case_voxels(row, maps, region, folder)
 
 
+def measured(
+    voxels: CaseVoxels, model: HabitatModel, map_path: Path | None = None
+) -> tuple[HabitatValues, LabelVolume]:
+    """Divide a case, write its map, and measure it.
+
+    Args:
+        voxels: of the case.
+        model: frozen.
+        map_path: where its habitat map is written; None: nowhere.
+
+    Returns:
+        The features, and the map on the canonical grid.
+    """
+    habitats = model.divide(voxels.values)
+    labels = voxels.volume_labels(habitats)
+    if map_path is not None:
+        write_labels(map_path, labels, voxels.grid)
+    return HabitatValues(habitat_features(voxels.box_labels(habitats), model.k)), labels
+
+
 def _measured(
     case: str, row: pd.Series, *, model: HabitatModel, maps_folder: Path | None, data_folder: Path | None
 ) -> HabitatValues:
     voxels = read_case_voxels(row, model.maps, model.region, data_folder)
-    if maps_folder is not None:
-        write_labels(maps_folder / f"{case}.nii.gz", voxels.volume_labels(model.divide(voxels.values)), voxels.grid)
-    return HabitatValues(model.features(voxels))
+    return measured(voxels, model, None if maps_folder is None else maps_folder / f"{case}.nii.gz")[0]
 
 
 def _path(value: object, folder: Path | None) -> Path | None:

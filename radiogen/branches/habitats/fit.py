@@ -8,18 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.habitats.autoencoder import VoxelEncoder
-from radiogen.branches.habitats.clustering import (
-    ClusterCheck,
-    check_clusters,
-    fit_centres,
-    nearest,
-    stability_loss,
-)
+from radiogen.branches.habitats.clustering import ClusterCheck, check_clusters, stability_loss
 from radiogen.branches.habitats.features import paper_features
+from radiogen.branches.habitats.learn import TrainingData, learn_encoder, with_centres
 from radiogen.branches.habitats.model import HabitatModel, RiskGroups
 from radiogen.branches.habitats.optimise import Evaluation, optimise
-from radiogen.branches.habitats.voxels import CaseVoxels, Scaling, sample_rows, within_quantiles
+from radiogen.branches.habitats.refits import Refit, reasons_of, refit
+from radiogen.branches.habitats.voxels import within_quantiles
 from radiogen.config.habitats import HabitatSettings
 from radiogen.stats.survival import log_rank
 
@@ -32,27 +27,6 @@ EQUAL_LOSS = 0.02
 
 
 @dataclass(frozen=True)
-class TrainingData:
-    """What habitats are fitted to.
-
-    Args:
-        cases: case id -> its tumour's voxels.
-        patient_of: case id -> patient.
-        maps: names of the columns of the voxels.
-        follow_up: index case, one case per patient, columns `days` and `died`; None where survival is not known well enough.
-    """
-
-    cases: Mapping[str, CaseVoxels]
-    patient_of: Mapping[str, str]
-    maps: tuple[str, ...]
-    follow_up: pd.DataFrame | None
-
-    def sample(self, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return sampled voxels and the number of each one's patient; see `sample_rows`."""
-        return sample_rows({name: case.values for name, case in self.cases.items()}, self.patient_of, most, seed)
-
-
-@dataclass(frozen=True)
 class Fitted:
     """The end of a fit.
 
@@ -60,6 +34,7 @@ class Fitted:
         model: the chosen one; None where no number of habitats stands.
         evaluations: every point of the optimisation.
         checks: number of habitats -> its check at its best point.
+        refits: number of habitats -> it fitted again; of those only that stand by their check and were in question.
         chosen: the point of the model; of the lowest loss where there is no model.
         p: of the log-rank test among the training patients; NaN without survival.
     """
@@ -67,8 +42,13 @@ class Fitted:
     model: HabitatModel | None
     evaluations: list[Evaluation]
     checks: Mapping[int, ClusterCheck]
+    refits: Mapping[int, list[Refit]]
     chosen: Evaluation
     p: float
+
+    def reasons(self, k: int) -> list[str]:
+        """Return why a number of habitats is refused, one sentence each; nothing where it stands."""
+        return [*self.checks[k].reasons, *reasons_of(self.refits.get(k, []))]
 
 
 def fit_habitats(
@@ -80,7 +60,8 @@ def fit_habitats(
     """Find the number of habitats and the quantile filter, and fit the model; refuse where no number stands.
 
     Of the numbers whose clusters beat structureless data, the one of lowest loss is taken; of those that are as good, within 0.02, the one of the
-    largest gap statistic. Without that step stability favours few: three of five well-parted habitats merge the same way in everybody.
+    largest gap statistic. Without that step stability favours few: three of five well-parted habitats merge the same way in everybody. It is fitted
+    again without each site and with other seeds; where that changes too much, the number falls, and the next one is taken.
 
     Args:
         data: training patients only.
@@ -102,50 +83,17 @@ def fit_habitats(
             checks[each.k] = _check(data, settings, encoded(each.gamma), each.k)
     best = sorted(evaluations, key=lambda each: (each.loss, each.k, each.gamma))
     standing = [each for each in best if not checks[each.k].reasons]
-    if not standing:
-        return Fitted(None, evaluations, dict(sorted(checks.items())), best[0], float("nan"))
-    equal = [each for each in standing if each.loss <= standing[0].loss + EQUAL_LOSS]
-    chosen = max(equal, key=lambda each: checks[each.k].gap)  # of one number, the first: that of lowest loss
-    model, p = with_groups(with_centres(encoded(chosen.gamma), data, settings, chosen.k), data)
-    return Fitted(model, evaluations, dict(sorted(checks.items())), chosen, p)
-
-
-def learn_encoder(data: TrainingData, settings: HabitatSettings, gamma: float) -> HabitatModel:
-    """Return a model with scaling and encoder, still without habitats.
-
-    Args:
-        data: training patients.
-        settings: of the method.
-        gamma: share that the quantile filter cuts off.
-    """
-    rows, _ = data.sample(settings.autoencoder.most_voxels, settings.seed)
-    kept = rows[within_quantiles(rows, gamma)]
-    kept = kept if len(kept) else rows
-    scaling = Scaling.learn(kept)
-    encoder = VoxelEncoder(settings.encoder, len(data.maps), settings.autoencoder).learn(
-        scaling.apply(kept), settings.seed
-    )
-    nothing = np.zeros((0, len(data.maps)), dtype=np.float32)
-    return HabitatModel(data.maps, settings.region, gamma, scaling, encoder, nothing, None, {})
-
-
-def with_centres(model: HabitatModel, data: TrainingData, settings: HabitatSettings, k: int) -> HabitatModel:
-    """Return the model with k habitats, numbered from the darkest to the brightest over all maps.
-
-    Args:
-        model: with an encoder.
-        data: training patients.
-        settings: of the method.
-        k: habitats.
-    """
-    rows, _ = data.sample(settings.sample_voxels, settings.seed)
-    kept = rows[within_quantiles(rows, model.gamma)]
-    kept = kept if len(kept) >= k else rows
-    codes = model.code(kept)
-    centres = fit_centres(codes, k, settings.seed, starts=5)
-    label, bright = nearest(codes, centres), model.scaling.apply(kept).mean(1)
-    order = np.argsort([float(bright[label == each].mean()) if (label == each).any() else np.inf for each in range(k)])
-    return replace(model, centres=centres[order])
+    checks, refits = dict(sorted(checks.items())), {}
+    while standing:
+        equal = [each for each in standing if each.loss <= standing[0].loss + EQUAL_LOSS]
+        chosen = max(equal, key=lambda each: checks[each.k].gap)  # of one number, the first: that of lowest loss
+        model = with_centres(encoded(chosen.gamma), data, settings, chosen.k)
+        refits[chosen.k] = refit(data, settings, model)
+        if not reasons_of(refits[chosen.k]):
+            model, p = with_groups(model, data)
+            return Fitted(model, evaluations, checks, refits, chosen, p)
+        standing = [each for each in standing if each.k != chosen.k]
+    return Fitted(None, evaluations, checks, refits, best[0], float("nan"))
 
 
 def with_groups(model: HabitatModel, data: TrainingData) -> tuple[HabitatModel, float]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
+from jaxtyping import Float, Integer
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -114,7 +115,8 @@ def optimise(
     """Look for the point of lowest joint loss.
 
     Ten random points (as set), then rounds of two: the point of largest expected improvement, and the optimum of the surrogate. Points lie on a
-    grid; none is evaluated twice, and the search ends early where all are known.
+    grid; none is evaluated twice, and the search ends early where all are known. The random points go round the numbers of habitats in turn, and
+    there is at least one of each, so that none is left out by chance.
 
     Args:
         evaluate: gamma and k -> stability loss and p.
@@ -139,8 +141,8 @@ def optimise(
         done.append(again)
         tell(list(done))
 
-    order = np.random.default_rng(settings.seed).permutation(len(grid))
-    for place in order[: settings.bo_init]:
+    numbers = settings.clusters[1] - settings.clusters[0] + 1
+    for place in _start(grid, settings.seed)[: max(settings.bo_init, numbers)]:
         add(int(place), "random")
     for _ in range(settings.bo_steps):
         if len(done) == len(grid):
@@ -149,6 +151,13 @@ def optimise(
         add(improvement, "improvement")
         add(optimum, "surrogate")
     return done
+
+
+def _start(grid: Float[np.ndarray, "g 2"], seed: int) -> Integer[np.ndarray, " g"]:
+    """Return all places in random order, every number of habitats once before any comes again."""
+    order = np.random.default_rng(seed).permutation(len(grid))
+    turn = pd.Series(grid[order, 1]).groupby(grid[order, 1]).cumcount().to_numpy()
+    return order[np.argsort(turn, kind="stable")]
 
 
 def _next_points(grid: Float[np.ndarray, "g 2"], done: list[Evaluation], seed: int) -> tuple[int, int]:

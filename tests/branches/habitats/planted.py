@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radiogen.branches.habitats.fit import TrainingData
+from radiogen.branches.habitats.learn import TrainingData
 from radiogen.branches.habitats.voxels import CaseVoxels
 from radiogen.cohort.nifti import Grid
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radiogen.branches.habitats.clustering import fit_centres, matched_mismatch, nearest, stability_loss, structureless
+from radiogen.branches.habitats.clustering import (
+    SHALLOW_VALLEY,
+    check_clusters,
+    filled_valley,
+    fit_centres,
+    matched_mismatch,
+    nearest,
+    stability_loss,
+    structureless,
+)
 from radiogen.branches.habitats.voxels import sample_rows, within_quantiles
 
 
@@ -58,3 +67,25 @@ def test_every_patient_has_the_same_quota_and_gamma_cuts_both_ends() -> None:
     line = np.arange(1000, dtype=np.float32)[:, None]
     kept = line[within_quantiles(line, 0.1)]
     assert (kept.min(), kept.max(), len(kept)) == (50, 949, 900)
+
+
+def test_a_valley_lies_between_parts_and_not_in_an_even_cloud() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 3000)
+    corners = np.array([[-0.6, -0.6], [0.6, -0.6], [0.0, 0.6]])
+    parted = (corners[labels] + rng.normal(0, 0.15, (3000, 2))).astype(np.float32)
+    assert filled_valley(parted, labels, 3) < 0.2
+    split = np.where(labels == 2, np.where(parted[:, 0] > 0, 3, 2), labels)  # one part cut in two
+    assert filled_valley(parted, split, 4) > SHALLOW_VALLEY
+    even = rng.uniform(-1, 1, (3000, 2)).astype(np.float32)
+    assert filled_valley(even, nearest(even, fit_centres(even, 4, 0)), 4) > SHALLOW_VALLEY
+    assert filled_valley(even, np.zeros(3000, dtype=np.int64), 2) == 1
+
+
+def test_references_are_not_clustered_again_where_a_number_falls_without_them() -> None:
+    rng = np.random.default_rng(4)
+    cloud, who = rng.normal(0, 0.3, (800, 2)).astype(np.float32), np.repeat(np.arange(8), 100)
+    check = check_clusters(cloud, who, 3, lambda rows: rows, splits=2, share=0.7, n_references=3, seed=0)
+    assert check.reference_stability == ()
+    assert len(check.reference_dispersion) == 3
+    assert any("two are no two" in reason for reason in check.reasons)
