@@ -18,8 +18,16 @@ def register(app: typer.Typer) -> None:
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the public data sets instead.")] = False,
+    cite: Annotated[
+        bool, typer.Option("--cite", help="Say how to cite radiogen instead, in words and as BibTeX.")
+    ] = False,
 ) -> None:
     """Say what this installation is and which parts can be chosen by name."""
+    if cite:
+        from radiogen.report.citations import how_to_cite
+
+        typer.echo("\n\n".join(how_to_cite()).rstrip())
+        return
     facts = gather_datasets() if datasets else gather()
     if datasets and not as_json:
         print_datasets(facts)

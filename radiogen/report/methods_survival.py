@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from radiogen.evaluate.survival_text import model_text
 from radiogen.report.run_record import RunRecord, StageRun
 from radiogen.report.statement import Statement, listed
 from radiogen.report.words import count, label, number
@@ -48,6 +49,8 @@ def _group(run: StageRun) -> Statement:
             "best": "where it separates best, with a p value corrected for that search",
         }.get(str(cut), f"at {cut}")
         text += f" The number was cut {how}."
+    if time.get("n_late"):
+        text += f" Patients came under observation at the time in the column {time['entry_column']} (left truncation)."
     if run.settings.get("from_months"):
         text += f" Time was counted from a landmark at {run.settings['from_months']:g} months."
     return Statement(
@@ -106,11 +109,15 @@ def _cox(run: StageRun) -> list[Statement]:
     names = list(dict.fromkeys(str(row["covariate"]).replace("_", " ") for row in rows))
     both = "alone and together" if cox.get("multivariable") else "alone"
     text = (
-        f"Cox models (Efron's ties) took {listed(names)} {both}; proportional hazards were tested on scaled Schoenfeld residuals; "
+        f"Cox models (Efron's ties{_special(cox)}) took {listed(names)} {both}; proportional hazards were tested on scaled Schoenfeld residuals; "
         f"Harrell's C has bootstrap intervals ({run.settings.get('n_bootstrap')} resamples)."
     )
     source = (f"{run.results_link}#cox", f"{run.link}#settings.n_bootstrap")
     return [Statement("survival.cox", text, source, ("cox1972", "efron1977", "grambsch1994", "harrell1996"))]
+
+
+def _special(cox: Mapping[str, Any]) -> str:
+    return model_text({"strata": cox.get("strata"), "robust": cox.get("robust")}).replace(" (", "; ").rstrip(")")
 
 
 def _risk_model(run: StageRun, judged: Mapping[str, Any]) -> list[Statement]:

@@ -84,6 +84,13 @@ def test_info_as_json_lists_the_choices_without_torch() -> None:
     assert {"clinical", "radiomics"} <= set(facts["choices"]["branches"])
 
 
+def test_info_says_how_to_cite_radiogen() -> None:
+    result = CliRunner().invoke(app, ["info", "--cite"])
+    assert result.exit_code == 0
+    assert result.output.startswith("The radiogen developers. radiogen:")
+    assert f"note = {{Version {__version__}" in result.output
+
+
 def test_doctor_finds_this_installation_sound() -> None:
     result = CliRunner().invoke(app, ["doctor", "--json"])
     checks = {check["name"]: check for check in json.loads(result.stdout)}

@@ -53,12 +53,14 @@ def write_json_beside(path: Path, values: dict[str, Any]) -> None:
     write_json(path, values)
 
 
-def write_survival(folder: Path, **settings: Any) -> None:
+def write_survival(
+    folder: Path, cox: dict[str, Any] | None = None, follow_up: dict[str, Any] | None = None, **settings: Any
+) -> None:
     """Write what `radiogen survival --group-by idh` leaves behind, as far as the methods text reads it."""
     found = {
         "n": 40, "n_events": 22, "group_by": "idh", "group_title": "IDH", "groups": [], "log_rank": {"p": 0.01},
-        "input": {"time_column": "os_days", "time_unit": "days"}, "restricted_mean": {"horizon_days": 900.0},
-        "cox": {"univariable": [{"covariate": "IDH"}, {"covariate": "age"}], "multivariable": None},
+        "input": follow_up or {"time_column": "os_days", "time_unit": "days"}, "restricted_mean": {"horizon_days": 900.0},
+        "cox": cox or {"univariable": [{"covariate": "IDH"}, {"covariate": "age"}], "multivariable": None},
     }  # fmt: skip
     write_json_beside(folder / "survival.json", found)
     chosen = {**SurvivalSettings(group_by="idh").model_dump(mode="json"), **settings}

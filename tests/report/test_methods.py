@@ -201,7 +201,19 @@ def test_survival_settings_are_told(tmp_path: Path) -> None:
     assert "corrected for that search" in found["survival.groups"]
     assert "only grade=4" in found["survival.groups"]
     assert "321 resamples" in found["survival.cox"]
-    assert "IDH and age alone;" in found["survival.cox"]
+    assert "Cox models (Efron's ties) took IDH and age alone;" in found["survival.cox"]
+
+
+def test_special_survival_models_are_told(tmp_path: Path) -> None:
+    cox = {"univariable": [{"covariate": "age"}], "strata": {"by": "site", "n": 3}, "robust": {"by": "patient"}}
+    write_survival(
+        tmp_path,
+        cox=cox,
+        follow_up={"time_column": "t", "time_unit": "months", "entry_column": "entry_days", "n_late": 3},
+    )
+    found = by_key(tmp_path)
+    assert "Cox models (Efron's ties; stratified by site, robust errors by patient) took age" in found["survival.cox"]
+    assert "the column entry_days (left truncation)" in found["survival.groups"]
 
 
 def test_a_page_in_the_making_tells_what_its_folder_tells_afterwards(tmp_path: Path) -> None:
