@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +11,8 @@ from radiogen.cohort.table import TARGET_COLUMNS
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError, ConfigError
 from radiogen.evaluate.predictions import check_predictions
-from radiogen.evaluate.survival_input import column_name, is_blank, plain_name
+from radiogen.evaluate.survival_input import column_name, is_blank
+from radiogen.evaluate.survival_names import code_note, coded_name, column_title
 from radiogen.registry import did_you_mean
 from radiogen.stats.survival_tests import BestCut, best_cut
 
@@ -124,8 +124,9 @@ def group_by_column(table: pd.DataFrame, settings: SurvivalSettings) -> Grouping
             hint="Choose rows with --where, or another column.",
         )
     levels = sorted(keys.unique())
+    notes += [note for note in [code_note(column)] if note is not None and numeric]
     names = {level: level_name(column, level) for level in levels}
-    return Grouping(keys.map(names), [names[level] for level in levels], TITLES.get(column, column), column, notes)
+    return Grouping(keys.map(names), [names[level] for level in levels], title_of(column), column, notes)
 
 
 def level_name(column: str, level: float | str) -> str:
@@ -135,16 +136,18 @@ def level_name(column: str, level: float | str) -> str:
         >>> level_name("idh", 1.0), level_name("grade", 4.0), level_name("surgery_biopsy0_resection1", 0.0)
         ('IDH-mutant', 'grade 4', 'biopsy')
     """
-    named = VALUE_NAMES.get(column, {}).get(level) or _coded_words(column).get(level)
+    named = VALUE_NAMES.get(column, {}).get(level) or coded_name(column, level)
     return named or (f"{column} {level:g}" if isinstance(level, float) else str(level))
 
 
-def _coded_words(column: str) -> dict[float | str, str]:
-    """Return what 0 and 1 mean where a column's own name says it, such as `biopsy0_resection1`."""
-    words: dict[float | str, str] = {
-        float(code): word for word, code in re.findall(r"([a-z]+)_?([01])(?![0-9])", plain_name(column))
-    }
-    return words if len(words) == 2 else {}
+def title_of(column: str) -> str:
+    """Return the name of a column for people.
+
+    Example:
+        >>> title_of("eor"), title_of("KPS_less70-0_more70-1")
+        ('extent of resection', 'KPS')
+    """
+    return TITLES.get(column) or column_title(column)
 
 
 def _cut(
@@ -154,7 +157,7 @@ def _cut(
         raise CohortError(f"Column '{column}' is not a number, so it cannot be cut.", hint="Leave out --cut.")
     found = _best(numbers, table, settings) if settings.cut == "best" else None
     value = found.cut if found else float(numbers.median()) if settings.cut == "median" else float(str(settings.cut))
-    title = TITLES.get(column, column)
+    title = title_of(column)
     low, high = f"{title} ≤ {value:g}", f"{title} > {value:g}"
     if settings.cut == "median":
         notes = [

@@ -11,8 +11,9 @@ import pandas as pd
 
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
-from radiogen.evaluate.survival_groups import TITLES, VALUE_NAMES, Grouping, level_name
-from radiogen.evaluate.survival_input import FollowUp, column_name, is_blank
+from radiogen.evaluate.survival_groups import VALUE_NAMES, Grouping, level_name, title_of
+from radiogen.evaluate.survival_input import FollowUp, column_name, is_blank, time_unit
+from radiogen.evaluate.survival_names import code_note, coded_levels
 from radiogen.stats.survival_cox import (
     CoxModel,
     NotEstimableError,
@@ -202,14 +203,15 @@ def _add(design: _Design, covariate: str, term: str, values: pd.Series) -> None:
 
 
 def _add_column(design: _Design, name: str, values: pd.Series) -> None:
-    title = TITLES.get(name, name)
+    title, coded = title_of(name), {} if name in VALUE_NAMES else coded_levels(name)
     known = ~is_blank(values)
     numbers = pd.to_numeric(values.where(known), errors="coerce")
-    if name in _STEPS or (numbers[known].notna().all() and numbers.nunique() > 2):
-        step, unit = _STEPS.get(name, (1.0, "per unit"))
+    numeric = bool(numbers[known].notna().all())
+    if name in _STEPS or (numeric and numbers.nunique() > 2 and not set(numbers[known]) <= set(coded)):
+        step, unit = _STEPS.get(name, (1.0, f"per {(time_unit(name) or 'units')[:-1]}"))
         _add(design, title, f"{title}, {unit}", numbers.astype(float) / step)
         return
-    keys = numbers if numbers[known].notna().all() else values.where(known).astype(object)
+    keys = numbers if numeric else values.where(known).astype(object)
     counts = keys[known].value_counts()
     if len(counts) > _MAX_LEVELS:
         raise CohortError(
@@ -223,9 +225,11 @@ def _add_column(design: _Design, name: str, values: pd.Series) -> None:
     )
     if len(levels) < 2:
         design.notes.append(f"Covariate '{name}' is left out: it has one value only.")
-    said = "" if name in VALUE_NAMES or keys.dtype == float else f"{title}: "
+    names = {level: coded.get(level) or level_name(name, level) for level in levels}
+    said = "" if name in VALUE_NAMES or (numeric and not coded) else f"{title}: "
+    design.notes += [note for note in [code_note(name)] if coded and numeric and note is not None]
     for level in levels[1:]:
-        term = f"{said}{level_name(name, level)} vs {level_name(name, levels[0])}"
+        term = f"{said}{names[level]} vs {names[levels[0]]}"
         _add(design, title, term, (keys == level).astype(float).where(known))
 
 

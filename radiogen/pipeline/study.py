@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from radiogen.pipeline.preprocess import run_preprocess
 from radiogen.pipeline.raw_cases import raw_cases_of_table
 from radiogen.pipeline.segment import run_segment
 from radiogen.pipeline.survival import run_survival
+from radiogen.pipeline.survival_model import RISK_GROUP, run_survival_model
 from radiogen.registry import did_you_mean
 from radiogen.report.reporting import write_reporting
 from radiogen.report.study import write_study_report
@@ -104,7 +106,8 @@ def run_study(
 
     verdicts, skipped = _classify(tables, masked, study, settings, jobs=jobs, progress=progress, synthetic=synthetic)
     survival, no_survival = _survival(masked, study, settings, synthetic=synthetic)
-    skipped |= no_survival
+    risk, no_risk = _risk(tables, masked, study, settings, jobs=jobs, progress=progress, synthetic=synthetic)
+    survival, skipped = survival | risk, skipped | no_survival | no_risk
     if settings.case_pages:
         log.info("report: pages of %d cases", len(masked))
         _, unshown = run_case_pages(study, jobs=jobs, dask=dask, progress=progress, synthetic=synthetic)
@@ -145,12 +148,15 @@ def _classify(
             skipped[f"classify {target}"] = reason
             continue
         log.info("classify: %s", target)
-        made_with = {name: card_settings(_branch_settings(settings, name)) for name in tables}
         verdicts[target] = run_classify(
             tables, cohort, target, study / "classify" / target, settings.classify, evaluate=settings.evaluate,
-            feature_settings=made_with, jobs=jobs, progress=progress, synthetic=synthetic,
+            feature_settings=_made_with(tables, settings), jobs=jobs, progress=progress, synthetic=synthetic,
         )  # fmt: skip
     return verdicts, skipped
+
+
+def _made_with(tables: Iterable[str], settings: StudySettings) -> dict[str, Any]:
+    return {name: card_settings(_branch_settings(settings, name)) for name in tables}
 
 
 def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
@@ -196,3 +202,31 @@ def _survival(
                 raise
             skipped[f"survival by {column}"] = str(error).replace("\n", " ")
     return results, skipped
+
+
+def _risk(
+    tables: dict[str, pd.DataFrame],
+    cohort: pd.DataFrame,
+    study: Path,
+    settings: StudySettings,
+    *,
+    jobs: int,
+    progress: bool,
+    synthetic: bool,
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Learn the risk of death from the images' features, where enough patients died."""
+    images = {name: table for name, table in tables.items() if name != "clinical"}
+    deaths = int(cohort.loc[cohort["os_days"].notna(), "os_event"].sum())
+    least = settings.survival.risk.least_deaths
+    if not images or deaths < least:
+        why = f"{deaths} deaths; {least} are needed" if images else "no branch of the study looks at images"
+        return {}, {f"survival by {RISK_GROUP}": why}
+    log.info("survival: risk of death from %s", ", ".join(images))
+    try:
+        found = run_survival_model(
+            cohort, images, study / "survival" / "risk", settings.survival, feature_settings=_made_with(images, settings),
+            jobs=jobs, progress=progress, synthetic=synthetic,
+        )  # fmt: skip
+    except InputError as error:
+        return {}, {f"survival by {RISK_GROUP}": str(error).replace("\n", " ")}
+    return {RISK_GROUP: found}, {}

@@ -30,6 +30,9 @@ from radiogen.run.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
+RISK_GROUP = "risk_group"
+"""Column of the groups that the model makes."""
+
 
 def run_survival_model(
     table: pd.DataFrame,
@@ -160,12 +163,12 @@ def _with_groups(follow_up: FollowUp, risks: pd.DataFrame) -> pd.DataFrame:
     table = follow_up.table.loc[follow_up.table.index.isin(high.index)]
     group = high.loc[table.index].astype(int).map(dict(enumerate(GROUPS)))
     return table.drop(columns=["days", "died"]).assign(
-        os_days=table["days"], os_event=table["died"].astype(float), risk_group=group
+        os_days=table["days"], os_event=table["died"].astype(float), **{RISK_GROUP: group}
     )
 
 
 def _grouped(settings: SurvivalSettings) -> SurvivalSettings:
-    read = {"group_by": "risk_group", "cut": None, "where": (), "time_column": "os_days", "event_column": "os_event",
+    read = {"group_by": RISK_GROUP, "cut": None, "where": (), "time_column": "os_days", "event_column": "os_event",
             "time_unit": "days", "died_value": None}  # fmt: skip
     return settings.model_copy(update=read)
 
