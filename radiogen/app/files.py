@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from gzip import BadGzipFile, GzipFile
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import Protocol, runtime_checkable
 
 from radiogen.config.app import MEGABYTE, AppSettings
 from radiogen.errors import InputError
@@ -108,6 +108,11 @@ def receive(uploads: Sequence[Upload], folder: Path, settings: AppSettings) -> R
     return Received(writer.files, writer.passed_over)
 
 
+@runtime_checkable
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _TooMuchError(Exception):
     """The unpacked files are over a limit; says which."""
 
@@ -130,13 +135,13 @@ class _Writer:
                 self._one(upload.name, BytesIO(upload.content), in_zip=False)
         except _TooMuchError as error:
             self.problems.append(f"{upload.name}: {error}")
-        except _DAMAGED as error:
+        except _DAMAGED:
             words = (
                 "the zip is damaged or cut short, or packed in a way that is not known"
                 if is_zip
                 else "the file is damaged or cut short"
             )
-            self.problems.append(f"{upload.name}: {words} ({type(error).__name__})")
+            self.problems.append(f"{upload.name}: {words}")
 
     def _unpack(self, upload: Upload) -> None:
         with zipfile.ZipFile(BytesIO(upload.content)) as archive:
@@ -151,7 +156,7 @@ class _Writer:
                 with archive.open(member) as content:
                     self._one(member.filename, content, in_zip=True)
 
-    def _one(self, name: str, content: IO[bytes], *, in_zip: bool) -> None:
+    def _one(self, name: str, content: _Readable, *, in_zip: bool) -> None:
         """Write one file under a number; files of a zip that are no images are passed over."""
         start = content.read(_CHUNK)
         kind, problem = _kind(name, start)
@@ -195,7 +200,7 @@ class _Writer:
             raise _TooMuchError(f"more than {self.settings.max_unpacked_mb} MB after unpacking")
 
 
-def _chunks(start: bytes, rest: IO[bytes]) -> Iterator[bytes]:
+def _chunks(start: bytes, rest: _Readable) -> Iterator[bytes]:
     chunk = start
     while chunk:
         yield chunk
