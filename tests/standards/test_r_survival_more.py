@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines import CoxPHFitter
-from lifelines.datasets import load_lung, load_rossi, load_stanford_heart_transplants
+from lifelines.datasets import load_gbsg2, load_lung, load_rossi, load_stanford_heart_transplants
 
 from radiogen.stats.survival import log_rank
 from radiogen.stats.survival_cox import concordance, cox_regression
 from radiogen.stats.survival_residuals import cox_residuals
+from radiogen.stats.survival_scores import brier_scores, calibration_at, time_dependent_auc, uno_concordance
 
 
 def test_start_and_stop_times() -> None:
@@ -122,3 +123,30 @@ def test_without_ties_robust_errors_are_those_of_lifelines() -> None:
     theirs = CoxPHFitter().fit(rossi, "week", "arrest", robust=True)
     ours = cox_regression(x, times, died, clusters=np.arange(len(rossi)))
     np.testing.assert_allclose(ours.table["standard_error"], theirs.standard_errors_, rtol=1e-6)
+
+
+def test_published_model_on_the_german_breast_cancer_patients() -> None:
+    """A Rotterdam model on the GBSG-2 patients, five years: R 4.1.2, survival 3.2-13, timeROC 0.4, to the two digits that are printed.
+
+    McLernon, Giardiello et al. 2023, Ann Intern Med 176:105, and its supplement at https://github.com/danielegiardiello/Prediction_performance_survival
+    (coefficients in 02_predsurv_minimal.R, where grade is the number 1 to 3; results in 02_predsurv.md, 'External').
+    """
+    table = load_gbsg2()
+    years, died = table["time"].to_numpy(dtype=float) / 365.25, table["cens"].to_numpy(dtype=bool)
+    times, died = np.minimum(years, 5.0), died & (years <= 5.0)
+    size, nodes = table["tsize"].to_numpy(dtype=float), table["pnodes"].to_numpy(dtype=float)
+    risk = (
+        0.3922098 * ((size > 20) & (size <= 50)) + 0.6656456 * (size > 50) - 0.3538533 * (nodes == 0)
+        + 0.6936283 * (nodes > 3) + 0.3766110 * table["tgrade"].map({"I": 1, "II": 2, "III": 3}).to_numpy()
+    )  # fmt: skip
+    alive = 0.8604385 ** np.exp(risk)
+    at = np.array([4.95])
+    assert concordance(times, died, risk) == pytest.approx(0.66, abs=0.005)
+    assert uno_concordance(times, died, risk) == pytest.approx(0.65, abs=0.005)
+    assert time_dependent_auc(times, died, risk, at)[0] == pytest.approx(0.70, abs=0.005)
+    assert brier_scores(times, died, alive[:, None], at)[0] == pytest.approx(0.22, abs=0.005)
+    assert calibration_at(times, died, alive, 5.0).observed_to_expected == pytest.approx(1.07, abs=0.005)
+    slope = cox_regression(pd.DataFrame({"x": np.log(-np.log(alive))}), times, died).table.loc["x"]
+    assert slope["coefficient"] == pytest.approx(1.08, abs=0.005)
+    low, high = np.log(slope[["lower", "upper"]].to_numpy(dtype=float))
+    assert (low, high) == (pytest.approx(0.84, abs=0.005), pytest.approx(1.32, abs=0.005))
