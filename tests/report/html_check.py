@@ -55,7 +55,8 @@ class Page(HTMLParser):
                 pass
 
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        if "nav" not in self.open:  # the contents repeat every heading
+            self.text.append(data)
 
     def all_of(self, tag: str) -> list[dict[str, str]]:
         return [values for name, values in self.tags if name == tag]

@@ -18,6 +18,7 @@ from radiogen.report.figures import (
     roc_figure,
 )
 from radiogen.report.style import svg
+from radiogen.report.words import SPACE
 from radiogen.stats.decision import net_benefit
 from tests.report.made_up import made_up_importance, made_up_metrics, made_up_scores
 
@@ -78,8 +79,9 @@ def test_figures_name_their_axes_and_are_the_same_every_time() -> None:
 def test_roc_shows_the_baselines_and_leaves_out_those_without_scores() -> None:
     metrics = made_up_metrics()
     metrics["baselines"].append({"name": "grade", "auc": 0.99})
-    labels = [text.get_text() for text in roc_figure(metrics, made_up_scores()).axes[0].get_legend().get_texts()]
-    assert labels == ["model, AUC 0.912", "age, AUC 0.787", "sex, AUC 0.510"]
+    legend = roc_figure(metrics, made_up_scores()).axes[0].get_legend()
+    labels = [text.get_text().replace(SPACE, " ") for text in legend.get_texts()]
+    assert labels == ["model: 0.91 (0.83 to 0.97)", "age: 0.79 (0.68 to 0.88)", "sex: 0.51 (0.40 to 0.62)"]
 
 
 def test_the_band_holds_the_curve() -> None:

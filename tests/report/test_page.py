@@ -118,7 +118,9 @@ def test_drawings_become_svg_and_images_become_png(tmp_path: Path) -> None:
 
 
 def test_a_wide_drawing_scrolls_instead_of_shrinking(tmp_path: Path) -> None:
-    assert page(tmp_path / "p.html").count('class="scroll wide"') == 1
+    text = page(tmp_path / "p.html")
+    assert text.count('<figure class="alone">') == 1
+    assert text.count('class="scroll drawn"') == text.count("--drawn:")
 
 
 def test_links_are_quoted(tmp_path: Path) -> None:
