@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
 from radiogen.config.features import RadiomicsSettings
+from radiogen.errors import ConfigError
 from radiogen.report.run_record import RunRecord, StageRun
 from radiogen.report.statement import Statement, listed
 from radiogen.report.words import count, number, target_words
@@ -274,21 +276,13 @@ def _features(branch: str, run: StageRun, available: list[str]) -> list[Statemen
             Statement("features.clinical", f"Clinical predictors were {listed(['age', 'sex', *extra])}{size}.", sources)
         ]
     if branch == "embedding":
-        weights = chosen.get("weights") or (
-            "weights that come with radiogen" if chosen.get("network") == "segmentation-encoder" else "random weights"
-        )
-        text = f"Deep features were taken from the frozen network {chosen.get('network')} ({weights}){size}."
+        details = [f"weights {_name_of(chosen.get('weights'))}", f"SHA-256 {str(chosen.get('weights_sha256'))[:12]}..."]
+        details += [str(chosen["arithmetic"])] if chosen.get("arithmetic") else []
+        text = f"Deep features were taken from the frozen network {chosen.get('network')} ({', '.join(details)}){size}."
         return [Statement("features.deep", text, sources, ("pytorch",))]
     if branch == "location":
         text = f"Location and composition of {_regions(chosen)} were measured in MNI152 space{size}."
-        return [
-            Statement(
-                "features.location",
-                text,
-                sources,
-                ("fonov2011", *(("aal2002",) if chosen.get("atlas") == "aal" else ())),
-            )
-        ]
+        return [Statement("features.location", text, sources, ("fonov2011",))]
     if branch == "network":
         region = REGION_NAMES.get(str(chosen.get("cut_by")), str(chosen.get("cut_by")))
         text = f"Disconnection of a template brain network by the {region} was measured{size}."
@@ -358,7 +352,10 @@ def full_radiomics_settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
         {'binCount': 32}
     """
     values = {name: value for name, value in recorded.items() if name != "params"}
-    full = RadiomicsSettings.parse(values).model_dump(mode="json")
+    try:
+        full = RadiomicsSettings.parse(values).model_dump(mode="json")
+    except ConfigError:  # a folder of another version: what it names is told, and nothing is added
+        full = values
     return {**full, "params": recorded.get("params")}
 
 
@@ -370,6 +367,11 @@ def _regions(settings: Mapping[str, Any]) -> str:
             for name in names
         ]
     )
+
+
+def _name_of(weights: object) -> str:
+    """Return a name, or the last part of a path: a text travels, folders do not."""
+    return PurePath(str(weights)).name if "/" in str(weights) or "\\" in str(weights) else str(weights)
 
 
 def _image_words(name: str, own: Mapping[str, Any]) -> str:

@@ -256,7 +256,8 @@ def _preparation(run: StageRun, chosen: Mapping[str, Any]) -> list[Statement]:
 
 def _selection(run: StageRun, chosen: Mapping[str, Any]) -> list[Statement]:
     at = f"{run.link}#settings.classify"
-    steps = [str(name) for name in chosen.get("selection") or ()]
+    # Stability is always judged first, on columns as they were measured.
+    steps = sorted((str(name) for name in chosen.get("selection") or ()), key=lambda name: name != "icc")
     if not steps:
         return [
             Statement("model.not-selected", "No column was left out before the classifiers.", (f"{at}.selection",)),

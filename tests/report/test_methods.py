@@ -68,7 +68,7 @@ def test_a_study_is_told_from_cohort_to_software(study: Path) -> None:
             "zhang2018",
         ),
         (
-            {"selection": ["icc", "mrmr"]},
+            {"selection": ["mrmr", "icc"]},
             "model.selected",
             "at least 0.75, then 50 columns were chosen by minimum",
             "ding2005",
@@ -168,6 +168,27 @@ def test_masks_by_a_network_name_weights_and_device(tmp_path: Path) -> None:
     assert "abababababab" in found["segment.weights"]
     assert "ran on cuda" in found["segment.weights"]
     assert {"segment.tta", "segment.uncertainty"} <= set(found)
+
+
+def test_deep_features_name_network_and_weights_without_folders(tmp_path: Path) -> None:
+    chosen = {
+        "network": "c3d",
+        "weights": "/home/somebody/c3d.safetensors",
+        "weights_sha256": "cd" * 32,
+        "arithmetic": "bfloat16 on cuda",
+    }
+    recorded(tmp_path / "features/embedding.parquet", "features-embedding", chosen)
+    found = by_key(tmp_path)
+    assert "network c3d (weights c3d.safetensors, SHA-256 cdcdcdcdcdcd..., bfloat16 on cuda)" in found["features.deep"]
+    assert "features.no-radiomics" in found
+
+
+def test_radiomics_of_a_parameter_file_and_of_another_version(tmp_path: Path) -> None:
+    settings = classify_settings()
+    settings["features"] = {"radiomics": {"params": {"file": "mine.yaml", "sha256": "x"}, "unheard_of": 1}}
+    found = of_classifier(tmp_path, settings)
+    assert "parameter file given by the user" in found["features.parameters"]
+    assert "features.bins" not in found
 
 
 def test_a_recipe_brings_its_paper(tmp_path: Path) -> None:
