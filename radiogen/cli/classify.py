@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +23,6 @@ from radiogen.cli.common import (
 if TYPE_CHECKING:
     from radiogen.config.classify import ClassifySettings
     from radiogen.pipeline.inputs import Inputs
-    from radiogen.run.quarantine import Failure
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +55,9 @@ def classify(
     branches: Annotated[
         str | None,
         typer.Option(
-            "--branches", "-b", help="With commas: clinical, radiomics, or names of feature tables. Default: all."
+            "--branches",
+            "-b",
+            help="With commas: clinical, radiomics, habitats, ..., or names of feature tables. Default: all.",
         ),
     ] = None,
     classifiers: Annotated[
@@ -169,6 +169,9 @@ def classify(
     device: Annotated[
         str | None, typer.Option("--device", help="With --recipe: auto (default), cpu, cuda, cuda:1, mps.")
     ] = None,
+    habitats: Annotated[
+        int | None, typer.Option("--habitats", min=2, max=12, help="With the branch habitats: how many. Default: 4.")
+    ] = None,
     params: Params = None,
     config: Config = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed gives the same bytes. Default: 0.")] = None,
@@ -179,6 +182,7 @@ def classify(
     """Predict a marker: nested cross-validation, verdict against trivial baselines, final model, report."""
     progress = start_logging(quiet, verbose)
     from radiogen.branches.network.recipe_table import is_graph_recipe
+    from radiogen.cli.classify_learned import from_graphs, from_images, with_habitats
     from radiogen.config.classify import ClassifySettings
     from radiogen.config.evaluate import EvaluateSettings
     from radiogen.errors import InputError
@@ -203,12 +207,16 @@ def classify(
         if is_graph_recipe(recipe):
             if weights:
                 raise InputError("A recipe of brain networks takes no --weights.")
-            _from_graphs(cohort, labels, target, output, settings, recipe, device, tables, jobs=jobs, progress=progress)
+            from_graphs(cohort, labels, target, output, settings, recipe, device, tables, jobs=jobs, progress=progress)
             return
-        _from_images(
+        from_images(
             cohort, labels, target, output, settings, recipe, {"weights": weights, "device": device}, tables,
             jobs=jobs, progress=progress,
         )  # fmt: skip
+        return
+    if habitats is not None or "habitats" in (_names(branches) or ()):
+        tables = {"features": features, "branches": _names(branches), "params": params, "splits": splits}
+        with_habitats(cohort, labels, targets, output, settings, habitats or 4, tables, jobs=jobs, progress=progress)
         return
     inputs = _inputs(cohort, features, labels, output, _names(branches), params, jobs=jobs, progress=progress)
     if len(targets) > 1:
@@ -279,113 +287,6 @@ def _several(
             f"{name}: {metrics['verdict']}\n  {metrics['verdict_text']}\nreport: {output / name / 'report.html'}"
         )
     fail_if_incomplete(len({failure.case for failure in inputs.failures}), output / "failed.csv")
-
-
-def _from_images(
-    cohort: Path,
-    labels: Path | None,
-    target: str,
-    output: Path,
-    settings: ClassifySettings,
-    recipe: str,
-    changes: dict[str, str | None],
-    tables: Mapping[str, Any],
-    *,
-    jobs: int,
-    progress: bool,
-) -> None:
-    """Train and test a recipe's networks on the cohort's images, beside tables where there are any."""
-    prepare_torch()
-    from radiogen.branches.embedding.recipe_table import read_image_recipe
-    from radiogen.cohort.join import join_labels
-    from radiogen.cohort.table import read_cohort
-    from radiogen.pipeline.classify_images import run_classify_images, with_changes
-    from radiogen.pipeline.classify_stacked import run_classify_stacked
-    from radiogen.pipeline.inputs import read_labels
-    from radiogen.run.quarantine import write_failures
-
-    table = read_cohort(cohort)
-    if labels is not None:
-        table, _ = join_labels(table, [read_labels(labels)])
-    chosen = with_changes(read_image_recipe(recipe), {"seed": settings.seed, **changes})
-    failed: list[Failure] = []
-    if tables["features"] or tables["branches"]:
-        inputs = _beside(cohort, labels, output, tables, jobs=jobs, progress=progress)
-        failed += inputs.failures
-        outcome = run_classify_stacked(
-            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, splits=tables["splits"],
-            jobs=jobs, progress=progress,
-        )  # fmt: skip
-    else:
-        outcome = run_classify_images(
-            chosen, table, target, output, settings, splits=tables["splits"], jobs=jobs, progress=progress
-        )
-    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-images"])
-    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
-    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
-
-
-def _from_graphs(
-    cohort: Path,
-    labels: Path | None,
-    target: str,
-    output: Path,
-    settings: ClassifySettings,
-    recipe: str,
-    device: str | None,
-    tables: Mapping[str, Any],
-    *,
-    jobs: int,
-    progress: bool,
-) -> None:
-    """Train and test a recipe's graph network on the cohort's brain networks, beside tables where there are any."""
-    from radiogen.branches.network.recipe_table import read_graph_recipe
-    from radiogen.cohort.join import join_labels
-    from radiogen.cohort.table import read_cohort
-    from radiogen.pipeline.classify_graphs import graph_recipe_with, run_classify_graphs
-    from radiogen.pipeline.classify_graphs_stacked import run_graphs_stacked
-    from radiogen.pipeline.inputs import read_labels
-    from radiogen.run.quarantine import write_failures
-
-    table = read_cohort(cohort)
-    if labels is not None:
-        table, _ = join_labels(table, [read_labels(labels)])
-    chosen = graph_recipe_with(read_graph_recipe(recipe), {"seed": settings.seed, "device": device})
-    failed: list[Failure] = []
-    stacked = bool(tables["features"] or tables["branches"])
-    if stacked:
-        inputs = _beside(cohort, labels, output, tables, jobs=jobs, progress=progress)
-        failed += inputs.failures
-        outcome = run_graphs_stacked(
-            chosen, inputs.features, table, target, output, settings, feature_settings=inputs.settings, splits=tables["splits"],
-            jobs=jobs, progress=progress,
-        )  # fmt: skip
-    else:
-        outcome = run_classify_graphs(
-            chosen, table, target, output, settings, jobs=jobs, progress=progress, splits=tables["splits"]
-        )
-    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-graphs"])
-    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
-    if not stacked:
-        typer.echo(f"connections: {output / 'connections.csv'}")
-    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
-
-
-def _beside(
-    cohort: Path, labels: Path | None, output: Path, tables: Mapping[str, Any], *, jobs: int, progress: bool
-) -> Inputs:
-    """Return the tables that a recipe's scores stand beside."""
-    from radiogen.pipeline.inputs import from_cohort, from_tables, read_labels
-
-    if tables["features"]:
-        return from_tables(tables["features"], read_labels(labels or cohort), tables["branches"])
-    radiomics = {"params": str(tables["params"])} if tables["params"] else {}
-    return from_cohort(
-        cohort, output, tables["branches"], labels=read_labels(labels) if labels else None,
-        settings={"radiomics": radiomics}, jobs=jobs, progress=progress,
-    )  # fmt: skip
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

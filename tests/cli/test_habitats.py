@@ -206,3 +206,11 @@ def test_bad_ranges_and_strange_models_are_refused_in_one_line(fitted: tuple[Pat
     code, output = run("apply", tmp_path, fitted[0] / "cohort.csv", "-o", tmp_path)
     assert code == 2
     assert "holds no habitat model" in output
+
+
+def test_columns_that_were_learned_from_the_same_patients_are_no_features(fitted: tuple[Path, Path]) -> None:
+    folder, out = fitted
+    arguments = ["classify", folder / "cohort.csv", "-t", "idh", "--branches", "habitats", "-f", out / "habitats.csv"]
+    result = CliRunner().invoke(app, [*map(str, arguments), "-o", str(out)])
+    assert result.exit_code == 2
+    assert "its columns know the test rows" in result.output
