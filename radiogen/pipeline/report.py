@@ -9,6 +9,7 @@ from pathlib import Path
 from radiogen.errors import InputError
 from radiogen.pipeline.case_pages import FOLDER, page_path, run_case_pages
 from radiogen.report.pdf import find_browser, write_pdf
+from radiogen.report.reporting import write_reporting
 from radiogen.report.study import read_report_facts, write_study_report
 from radiogen.run.quarantine import Failure
 
@@ -67,6 +68,7 @@ def run_report(
     done, failures = run_case_pages(study, cases, jobs=jobs, dask=dask, progress=progress, synthetic=synthetic)
     report = study / PAGE
     write_study_report(report, study, skipped=skipped, synthetic=synthetic)
+    write_reporting(study, skipped=skipped)
     pdfs: list[Path] = []
     if pdf_folder is not None:
         targets = {report: Path(pdf_folder) / "report.pdf"}

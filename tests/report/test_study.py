@@ -14,6 +14,7 @@ from PIL import Image
 from radiogen.errors import InputError
 from radiogen.report import study_parts
 from radiogen.report.images import case_picture
+from radiogen.report.reporting import write_reporting
 from radiogen.report.study import write_study_report
 from radiogen.report.study_parts import case_pictures, shrunken_picture, volume_figure
 from radiogen.report.style import save_png
@@ -88,6 +89,7 @@ def test_everything_in_the_folder_is_on_a_sound_page_verdicts_first(study: Path)
 
 def test_links_lead_to_files_that_are_there(study: Path) -> None:
     links = [values["href"] for values in report(study).all_of("a")]
+    write_reporting(study)  # its files are promised by the page
     assert "classify/idh/report.html" in links
     assert all(
         (study / unquote(link)).is_file() for link in links if link != "survival/idh/report.html" and link[0] != "#"
