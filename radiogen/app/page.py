@@ -77,7 +77,7 @@ def _plain_errors() -> Iterator[None]:
 def _say_error(words: str) -> None:
     # As plain text: a file's name must not be read as Markdown.
     escaped = "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+!|<>$~:" else letter for letter in words)
-    st.error(escaped.replace("\n  - ", "\n\n- ").replace("\n", "\n\n"))
+    st.error(escaped.replace("\n  - ", "\n- ").replace("\n", "\n\n"))
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def _coloured(
     return np.rint(rgb).astype(np.uint8)
 
 
-def _scaled(rgb: Rgb, width_mm: float, height_mm: float) -> Rgb:
+def _scaled(rgb: Rgb, width_mm: float, height_mm: float) -> UInt8[np.ndarray, "height width 3"]:
     """Return the picture enlarged so that a millimetre is as long across as up; pixels stay pixels."""
     rows, columns = rgb.shape[:2]
     per_mm = _SHOWN_PX / max(columns * width_mm, rows * height_mm)

@@ -100,10 +100,11 @@ def test_the_zip_tells_no_name_no_date_no_path_and_is_always_the_same(
 
 
 def test_images_on_two_grids_are_not_taken_as_one(tmp_path: Path) -> None:
-    image = phantom().images["t1c"]
-    moved = np.eye(4)
-    moved[0, 3] = 5.0
-    files = [Upload("a_t1c.nii.gz", nifti_bytes(image)), Upload("a_t2f.nii.gz", nifti_bytes(image, moved))]
+    made = phantom()
+    image, affine = made.grid.from_canonical(made.images["t1c"]), made.grid.affine
+    moved = affine.copy()
+    moved[0, 3] += 5.0
+    files = [Upload("a_t1c.nii.gz", nifti_bytes(image, affine)), Upload("a_t2f.nii.gz", nifti_bytes(image, moved))]
     pair = chosen_of(files, tmp_path)
     assert not share_grid({name: item.read() for name, item in pair.items()})
     assert share_grid({"t1c": pair["t1c"].read()})
@@ -148,7 +149,7 @@ def test_messages_are_plain() -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("classify")
-    features, cohort = made_up(40)
+    features, cohort = made_up(24)
     quick = EvaluateSettings(bootstrap_resamples=100, permutations=99)
     run_classify({"clinical": features["clinical"]}, cohort, "idh", out, FAST, evaluate=quick)
     return out / "model"
