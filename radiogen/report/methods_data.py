@@ -44,6 +44,7 @@ _INTENSITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "clip": ("clipped at the 0.5th and 99.5th percentile of the brain", ()),
     "whitestripe": ("normalised to the white stripe", ("shinohara2014",)),
 }
+_CLASS_WORDS = {"firstorder": "first-order", "shape": "shape", "shape2D": "shape in 2D"}
 _BRANCH_WORDS = {
     "clinical": "clinical facts",
     "embedding": "deep features",
@@ -311,7 +312,7 @@ def radiomics_statements(
     if settings.get("params"):
         text = "The parameter file given by the user was used unchanged."
         return [*found, Statement("features.parameters", text, (f"{link}#settings.params",))]
-    classes = [name for name in settings.get("feature_classes", {})]
+    classes = [_CLASS_WORDS.get(name, name.upper()) for name in settings.get("feature_classes", {})]
     text = f"Feature classes: {listed(classes)}; all other parameters of the program were left at the values that the sidecar lists in full."
     found.append(Statement("features.parameters", text, (f"{link}#settings.feature_classes",)))
     images = [_image_words(name, own or {}) for name, own in (settings.get("image_types") or {}).items()]

@@ -181,7 +181,7 @@ def _splits(run: StageRun) -> list[Statement]:
             f"Patients were split at random into {chosen.get('folds')} folds, all scans of a patient in the same one, "
             f"{_times(int(chosen.get('repeats') or 1))}: every case was predicted by models that had not seen its patient."
         )
-    nested = "Cross-validation was nested: whatever was estimated, selected or tuned was estimated, selected or tuned on the training side alone."
+    nested = "Cross-validation was nested: every step that estimates, selects or tunes saw the training side of its fold alone."
     found = [
         Statement(key, text, (source, f"{run.link}#settings")),
         Statement("model.nested", nested, (f"{run.link}#settings",), ("varma2006",)),
