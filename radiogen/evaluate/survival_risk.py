@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from radiogen.config.survival_model import SurvivalModelSettings
 from radiogen.evaluate.survival import MONTH, rounded
+from radiogen.stats.survival import Z95
 from radiogen.stats.survival_cox import (
     NotEstimableError,
     concordance,
@@ -18,6 +20,7 @@ from radiogen.stats.survival_cox import (
     cox_regression,
     likelihood_ratio_p,
 )
+from radiogen.stats.survival_intervals import score_intervals
 from radiogen.stats.survival_scores import (
     brier_scores,
     calibration_at,
@@ -65,8 +68,8 @@ def judge_risks(
         settings: resamples, seed.
 
     Returns:
-        JSON-able: `models` (per model `c_index, c_index_ci, uno_c, auc, brier, integrated_brier, calibration`), `image_adds` (likelihood ratio,
-        change in C with interval), `sentence`. Risks are averaged over repeats.
+        JSON-able: `models` (per model `c_index, uno_c, auc, brier, integrated_brier`, each with `..._ci`, and `calibration`), `image_adds`
+        (likelihood ratio, change in C with interval), `sentence`. Risks are averaged over repeats.
     """
     survival = [name for name in risks.columns if str(name).startswith("survival_")]
     averaged = {
@@ -85,31 +88,40 @@ def _judged(
 ) -> dict[str, Any]:
     days, died, risk = _arrays(rows)
     found: dict[str, Any] = {"model": name, "n": len(rows), "n_events": int(died.sum())}
+    drawn: dict[str, Any] = {"seed": settings.seed, "n_bootstrap": settings.n_bootstrap}
     if risk.any():
-        interval = concordance_interval(days, died, risk, seed=settings.seed, n_bootstrap=settings.n_bootstrap)
-        last = float(horizons[-1]) if len(horizons) else None
+        interval = concordance_interval(days, died, risk, **drawn)
         found |= {"c_index": concordance(days, died, risk), "c_index_ci": list(interval)}
-        found["uno_c"] = uno_concordance(days, died, risk, horizon=last)
-        found["auc"] = time_dependent_auc(days, died, risk, horizons).tolist()
-    if len(horizons):
-        predicted = rows[survival].to_numpy(dtype=float)
-        brier = brier_scores(days, died, predicted, horizons)
-        found["brier"] = brier.tolist()
-        if len(horizons) > 1:
-            found["integrated_brier"] = integrated_brier(brier, horizons)
-        if risk.any():
-            found["calibration"] = [
+    if not len(horizons):
+        return found
+    predicted = rows[survival].to_numpy(dtype=float)
+    brier = brier_scores(days, died, predicted, horizons)
+    uno_ci, auc_ci, brier_ci, whole_ci = score_intervals(days, died, risk, predicted, horizons, **drawn)
+    found |= {"brier": brier.tolist(), "brier_ci": [list(interval) for interval in brier_ci]}
+    if len(horizons) > 1:
+        found |= {"integrated_brier": integrated_brier(brier, horizons), "integrated_brier_ci": list(whole_ci)}
+    if risk.any():
+        found |= {
+            "uno_c": uno_concordance(days, died, risk, horizon=float(horizons[-1])),
+            "uno_c_ci": list(uno_ci),
+            "auc": time_dependent_auc(days, died, risk, horizons).tolist(),
+            "auc_ci": [list(interval) for interval in auc_ci],
+            "calibration": [
                 _calibration(days, died, predicted[:, number], float(horizon))
                 for number, horizon in enumerate(horizons)
-            ]
+            ],
+        }
     return found
 
 
 def _calibration(days: np.ndarray, died: np.ndarray, predicted: np.ndarray, horizon: float) -> dict[str, Any]:
     result = calibration_at(days, died, predicted, horizon)
+    # A Poisson interval on the deaths by the horizon, as McLernon et al. 2023, Ann Intern Med 176:105.
+    spread = math.exp(Z95 / max(1.0, float((died & (days <= horizon)).sum())) ** 0.5)
     return {
         "horizon_days": horizon,
         "observed_to_expected": result.observed_to_expected,
+        "observed_to_expected_ci": [result.observed_to_expected * factor for factor in (1 / spread, spread)],
         "groups": result.table.to_dict("records"),
     }
 

@@ -55,7 +55,10 @@ def _draw_brier(axes: Axes, models: list[Mapping[str, Any]], horizons: list[floa
         axes.plot(
             months, row["brier"], marker="o", markersize=4, color=COLOURS[number], linestyle=LINE_STYLES[number], label=row["model"]
         )  # fmt: skip
-    axes.set(xlabel="Months", ylabel="Brier score (0 is perfect)", ylim=(0, None))
+        for month, (low, high) in zip(months, row["brier_ci"], strict=True):
+            beside = month + (number - 1.5) * 0.35  # so that intervals do not cover one another
+            axes.plot([beside, beside], [low, high], color=COLOURS[number], linewidth=0.9)
+    axes.set(xlabel="Months", ylabel="Brier score [95 % CI]; 0 is perfect", ylim=(0, None))
     axes.set_xticks(months, [f"{month:.0f}" for month in months])
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     quiet_axes(axes)
@@ -101,7 +104,13 @@ def risk_model_sections(judged: Mapping[str, Any]) -> list[Section]:
             "What the risk model is worth",
             text=text,
             figures=figures,
-            tables=[Table(_table(judged), "All out of fold.")],
+            tables=[
+                Table(_table(judged), "All out of fold, with 95 % intervals (patients resampled)."),
+                Table(
+                    _horizon_table(judged),
+                    "At each horizon. Observed / expected deaths: 1 is right, above 1 too few were expected.",
+                ),
+            ],
         )
     ]
 
@@ -122,26 +131,41 @@ def _adds(adds: Mapping[str, Any] | None) -> list[str]:
 
 
 def _table(judged: Mapping[str, Any]) -> pd.DataFrame:
-    rows = []
-    for model in _ordered(judged):
-        row = {"model": model["model"], "n (deaths)": f"{model['n']} ({model['n_events']})"}
-        row["Harrell's C [95 % CI]"] = _with_interval(model)
-        row["Uno's C"] = _number(model.get("uno_c"))
-        for place, horizon in enumerate(judged["horizons_days"]):
-            months = f"{horizon / MONTH:.0f} months"
-            row[f"AUC, {months}"] = _number(model["auc"][place]) if "auc" in model else ""
-            row[f"Brier, {months}"] = _number(model["brier"][place])
-        row["integrated Brier"] = _number(model.get("integrated_brier"))
-        rows.append(row)
+    rows = [
+        {
+            "model": model["model"],
+            "n (deaths)": f"{model['n']} ({model['n_events']})",
+            "Harrell's C [95 % CI]": _with_interval(model, "c_index"),
+            "Uno's C [95 % CI]": _with_interval(model, "uno_c"),
+            "integrated Brier [95 % CI]": _with_interval(model, "integrated_brier"),
+        }
+        for model in _ordered(judged)
+    ]
     return pd.DataFrame(rows)
 
 
-def _with_interval(model: Mapping[str, Any]) -> str:
-    if "c_index" not in model:
+def _horizon_table(judged: Mapping[str, Any]) -> pd.DataFrame:
+    rows = []
+    for place, horizon in enumerate(judged["horizons_days"]):
+        for model in _ordered(judged):
+            at = {
+                **{key: model[key][place] for key in ("auc", "auc_ci", "brier", "brier_ci") if key in model},
+                **model.get("calibration", [{}] * (place + 1))[place],
+            }
+            rows.append(
+                {
+                    "months": f"{horizon / MONTH:.0f}",
+                    "model": model["model"],
+                    "AUC [95 % CI]": _with_interval(at, "auc"),
+                    "Brier score [95 % CI]": _with_interval(at, "brier"),
+                    "observed / expected deaths [95 % CI]": _with_interval(at, "observed_to_expected"),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _with_interval(found: Mapping[str, Any], key: str) -> str:
+    if found.get(key) is None:
         return ""
-    low, high = model["c_index_ci"]
-    return f"{model['c_index']:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    low, high = found[f"{key}_ci"]
+    return f"{found[key]:.3f}" if low is None else f"{found[key]:.3f} [{low:.3f}, {high:.3f}]"

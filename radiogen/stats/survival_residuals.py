@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import chi2
 
-from radiogen.stats.survival import Died, GroupLabels, Times, at_risk, kaplan_meier
+from radiogen.stats.survival import Died, GroupLabels, Times, at_risk
 
 Covariates = Float[np.ndarray, "n k"]
 """Covariates per patient."""
@@ -122,9 +122,10 @@ def proportional_hazards_p(
     Source:
         Grambsch and Therneau 1994, Biometrika 81:515 (as `cox.zph` of R's survival before 3.0).
     """
-    curve = kaplan_meier(times, died, entry).table
-    place = np.searchsorted(curve["time"].to_numpy(dtype=float), times[died])
-    moments = 1 - np.append(1.0, curve["survival"].to_numpy(dtype=float))[place]
+    deaths, place = np.unique(times[died], return_inverse=True)
+    held = np.array([at_risk(times, entry, float(moment)).sum() for moment in deaths], dtype=float)
+    alive = np.cumprod(1 - np.bincount(place) / held)
+    moments = 1 - np.append(1.0, alive)[place]
     moments = moments - moments.mean()
     scaled = died.sum() * schoenfeld[died] @ covariance
     spread = died.sum() * np.diag(covariance) * (moments**2).sum()

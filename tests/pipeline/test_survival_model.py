@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from radiogen.cli.main import app
 from tests.fusion.test_survival import patients
 
-N = 160
+N = 120
 
 
 @pytest.fixture(scope="module")
