@@ -92,6 +92,8 @@ def run_habitats_fit(
         failures += failed
         pictures = shown_pictures(list(features.index), out)
         written += [out / "habitats.csv", *files_of(list(features.index), out)]
+    for stale in set(recorded) - set(written) - {out / "report.html"}:
+        stale.unlink(missing_ok=True)  # of an earlier run: a refusal must not stand beside its model and maps
     write_failures(out / "failed.csv", failures, stages=[STAGE])
     result["n_failed"] = len(failures)
     write_json(main, result)

@@ -16,7 +16,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from typer.testing import CliRunner
 
-from radiogen.branches.habitats import fit
+from radiogen.branches.habitats import clustering, fit
 from radiogen.cli.main import app
 from tests.branches.habitats.planted import CORNERS
 from tests.conftest import save_nifti
@@ -197,6 +197,21 @@ def test_a_frozen_model_divides_new_cases_and_a_broken_one_is_left_out(
     assert "nothing was learned from these" in page
     assert "case4: " in page
     assert str(tmp_path) not in page
+
+
+def test_a_refusal_leaves_no_older_model_beside_it(
+    fitted: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = fitted
+    shutil.copytree(out, tmp_path / "out")
+    monkeypatch.setattr(clustering, "SHALLOW_VALLEY", -1.0)
+    more = ("--encoder", "none", "--alpha", "1", "-o", tmp_path / "out")
+    code, output = run("fit", folder / "cohort.csv", "-c", folder / "settings.yaml", *more)
+    assert code == 0
+    assert "No habitats are reported: of 3 habitats two are no two" in output
+    assert not (tmp_path / "out/model/model.json").exists()
+    assert not list((tmp_path / "out/maps").iterdir())
+    assert "none is reported and no model is written" in (tmp_path / "out/report.html").read_text()
 
 
 def test_bad_ranges_and_strange_models_are_refused_in_one_line(fitted: tuple[Path, Path], tmp_path: Path) -> None:
