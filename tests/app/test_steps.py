@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen.app import work
+from radiogen.app import steps, work
 from radiogen.app.files import Upload, receive
 from radiogen.app.identify import MASK, Item, choose, find_items
 from radiogen.app.steps import (
@@ -20,18 +20,22 @@ from radiogen.app.steps import (
     make_case,
     methods,
     predict,
+    prepare,
     share_grid,
     volumes,
     words_of,
 )
 from radiogen.app.work import Wishes, again, make
 from radiogen.cohort.masks import region_volumes_ml
+from radiogen.cohort.nifti import read_labels
 from radiogen.config.app import AppSettings
 from radiogen.config.evaluate import EvaluateSettings
+from radiogen.config.preprocess import PreprocessSettings
 from radiogen.errors import CaseError, InputError
 from radiogen.pipeline.classify import run_classify
 from radiogen.stats.overlap import dice
 from tests.app.data import nifti_bytes, phantom, uploads
+from tests.cohort.dicom_data import FOUR, PHI_MARK, STUDY_DATE, Study, from_grid, write_series
 from tests.fusion.data import FAST, made_up
 
 
@@ -192,3 +196,31 @@ def test_age_and_sex_reach_the_case(chosen: dict[str, Item]) -> None:
     row = make_case("a", chosen, 61.0, "M").row
     assert (row["age"], row["sex"]) == (61.0, "M")
     assert np.isnan(make_case("a", chosen).row["age"])
+
+
+def test_dicom_goes_through_registration_and_back_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PreprocessSettings", lambda: PreprocessSettings(spacing_mm=4.0, bias="none"))
+    study, made = Study(), phantom()
+    for number, name in enumerate(("t2f", "t1c")):
+        data, affine = from_grid(made.images[name], made.grid)
+        write_series(tmp_path / "in" / f"S{number}", data, affine, FOUR[name], study=study, time=f"10{number}500")
+    files = [
+        Upload(path.relative_to(tmp_path / "in").as_posix(), path.read_bytes())
+        for path in (tmp_path / "in").rglob("*.dcm")
+    ]
+    given = chosen_of(files, tmp_path)
+    direct = prepare(make_case("a", given), tmp_path / "direct")
+    assert not direct.preprocessed
+    assert sorted(path.name for path in (tmp_path / "direct" / "images").iterdir()) == ["t1c.nii.gz", "t2f.nii.gz"]
+    done, packed = make(given, tmp_path / "study", Wishes("a", register=True))
+    assert done.prepared.preprocessed
+    with zipfile.ZipFile(packed) as archive:
+        assert {"a/mask.nii.gz", "a/mask-on-scan.nii.gz", "a/preprocessed/t2f.nii.gz"} <= set(archive.namelist())
+        archive.extract("a/mask-on-scan.nii.gz", tmp_path)
+        contents = [archive.read(name) for name in archive.namelist() if not name.endswith(".gz")]
+    assert not any(mark.encode() in content for content in contents for mark in (PHI_MARK, STUDY_DATE, str(tmp_path)))
+    mask, grid = read_labels(tmp_path / "a" / "mask-on-scan.nii.gz")
+    assert grid.same_space(given["t1c"].read().grid)
+    assert dice(mask > 0, made.labels > 0) > 0.4
