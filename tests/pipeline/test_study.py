@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from radiogen.cli.main import app
 from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.config.phantoms import PhantomSettings
+from tests.cli.test_report import names_of_this_machine
 
 SETTINGS = """
 targets: [idh]
@@ -62,8 +64,29 @@ def test_everything_the_design_promises_is_there(undisturbed: Path) -> None:
 
 
 def test_no_output_names_the_machine(undisturbed: Path) -> None:
-    here = str(undisturbed.parent).encode()
-    assert [name for name, data in contents(undisturbed).items() if here in data] == []
+    written = contents(undisturbed)
+    for here in names_of_this_machine(undisturbed):
+        assert [name for name, data in written.items() if re.search(here.encode(), data)] == [], here
+
+
+def test_methods_and_forms_tell_what_was_run_and_their_links_resolve(undisturbed: Path) -> None:
+    methods = (undisturbed / "methods.md").read_text()
+    assert "24 cases of 24 patients" in methods
+    assert "Classifiers were elastic-net logistic regression [" in methods  # the settings name no other
+    assert "Image types: original." in methods
+    assert "N4" not in methods  # nothing was preprocessed
+    pages = [
+        undisturbed / "report.html",
+        undisturbed / "classify/idh/report.html",
+        *undisturbed.rglob("reporting/*.md"),
+    ]
+    assert len(pages) >= 8
+    for page in pages:
+        text = page.read_text()
+        links = re.findall(r'<a href="([^"#]+)"' if page.suffix == ".html" else r"\]\(<([^>]+)>\)", text)
+        assert links or "survival" in page.parts  # of survival alone a form may know nothing
+        assert [link for link in links if not (page.parent / link).is_file()] == []
+    assert "Classifiers were elastic-net logistic regression [" in pages[0].read_text()
 
 
 def test_a_second_run_changes_nothing_and_is_quick(cohort: Path, undisturbed: Path) -> None:
