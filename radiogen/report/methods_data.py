@@ -119,15 +119,18 @@ def _cohort(record: RunRecord) -> list[Statement]:
     ]
     if present:
         found.append(Statement("cohort.sequences", f"Images (number of cases): {listed(present)}.", (source,)))
-    failures = record.failures or {}
-    words = listed([f"{n} at {stage}" for stage, n in failures.items()])
+    return [*found, _exclusions(record.failures, source)]
+
+
+def _exclusions(failures: pd.DataFrame | None, source: str) -> Statement:
+    if failures is None or failures.empty:
+        return Statement("cohort.exclusions", "The program left no case out.", (source,))
+    stages = failures.groupby("stage", sort=True)["case"].nunique()
+    where = listed([f"{n} at {stage}" for stage, n in stages.items()])
     text = (
-        f"The program left {count(sum(failures.values()), 'case')} out ({words})."
-        if failures
-        else "The program left no case out."
+        f"{count(int(failures['case'].nunique()), 'case')} could not be processed and went without that step ({where})."
     )
-    found.append(Statement("cohort.exclusions", text, ("failed.csv",) if failures else (source,)))
-    return found
+    return Statement("cohort.exclusions", text, ("failed.csv",))
 
 
 def _people(table: pd.DataFrame, source: str) -> list[Statement]:

@@ -50,7 +50,7 @@ class RunRecord:
     Args:
         folder: the folder.
         cohort: cohort table of a study.
-        failures: how many cases failed, by stage; None where the folder is no study.
+        failures: `failed.csv`, one row per case and stage; None where the folder is no study.
         preprocess: the preprocessing.
         segment: the masks; `results` holds `methods`, how many masks each method made, and `devices`.
         features: branch -> how its table was made; `results` holds `n_columns`.
@@ -61,7 +61,7 @@ class RunRecord:
 
     folder: Path
     cohort: pd.DataFrame | None = None
-    failures: Mapping[str, int] | None = None
+    failures: pd.DataFrame | None = None
     preprocess: StageRun | None = None
     segment: StageRun | None = None
     features: Mapping[str, StageRun] = field(default_factory=dict)
@@ -104,7 +104,7 @@ def read_record(folder: str | Path, *, skipped: Iterable[str] = ()) -> RunRecord
     return RunRecord(
         folder,
         cohort=read_cohort(folder / "cohort.csv") if is_study else None,
-        failures=dict(sorted(Counter(read_failures(folder / "failed.csv")["stage"]).items())) if is_study else None,
+        failures=read_failures(folder / "failed.csv") if is_study else None,
         preprocess=_first(folder, sorted(folder.glob("preprocessed/*/brain.nii.gz"))),
         segment=_masks(folder),
         features=_features(folder),

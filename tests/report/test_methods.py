@@ -19,6 +19,7 @@ from radiogen.report.methods import (
 )
 from radiogen.report.run_record import read_record, unfinished_record
 from radiogen.report.statement import Statement
+from radiogen.run.quarantine import Failure, write_failures
 from tests.report.made_up_folder import classify_settings, recorded, write_classifier, write_study, write_survival
 
 
@@ -139,6 +140,19 @@ def test_stages_that_were_not_run_are_not_mentioned(tmp_path: Path) -> None:
     assert "masks of 4 cases were given with the images" in text
     for word in ("N4", "tustison2010", "flair", "varma2006", "kaplan1958"):
         assert word not in text + bib
+
+
+def test_cases_that_failed_are_counted_once(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study")
+    assert by_key(folder)["cohort.exclusions"] == "The program left no case out."
+    failures = [
+        Failure(case, stage, "why", "how") for case, stage in (("x", "segment"), ("y", "features"), ("x", "features"))
+    ]
+    write_failures(folder / "failed.csv", failures)
+    assert (
+        "2 cases could not be processed and went without that step (2 at features and 1 at segment)"
+        in by_key(folder)["cohort.exclusions"]
+    )
 
 
 def test_targets_with_other_settings_are_told_apart(tmp_path: Path) -> None:
