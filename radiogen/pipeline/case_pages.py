@@ -37,7 +37,7 @@ from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs, read_sidecar
 from radiogen.run.quarantine import Failure, write_failures
 from radiogen.segment.cohort import entropy_path, mask_path
-from radiogen.types import LabelVolume
+from radiogen.types import ED, LabelVolume
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +241,8 @@ class _Page:
         has_mask = isinstance(row.get("mask"), str)
         files = {**present_sequences(row), **({"mask": row["mask"]} if has_mask else {})}
         files |= {each.path.relative_to(self.study).as_posix(): each.path for each in maps}
+        drawn = self.study / "qc" / f"{case}.png"  # of `radiogen segment`: the same picture, drawn already
+        files |= {"picture": drawn}
         place = _place_from_table(self.study, case)
         links = _links(self.study, case)
         told = {"mask": _told(sidecar), "predictions": [vars(each) for each in predictions], "flags": list(flags)}
@@ -250,7 +252,7 @@ class _Page:
             return
         images = read_case(row)
         labels = read_case_mask(row, images.grid) if has_mask else None
-        content, notes = _content(case, images, labels, maps)
+        content, notes = _content(images, labels, maps, drawn)
         if not place and labels is not None:
             place = place_from_mask(labels, next(iter(images.images.values())))
         facts = CaseFacts(
@@ -282,7 +284,7 @@ def _told(sidecar: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(
-    case: str, images: CaseImages, labels: LabelVolume | None, maps: Sequence[CaseMap]
+    images: CaseImages, labels: LabelVolume | None, maps: Sequence[CaseMap], drawn: Path
 ) -> tuple[ViewerContent, list[str]]:
     """Return what the viewer shows, and what had to be left out."""
     label_layers, heat_layers, notes = [], [], []
@@ -295,8 +297,18 @@ def _content(
             values = np.maximum(np.nan_to_num(read_image(each.path).data), np.float32(0))
             heat_layers.append(HeatLayer(each.title, values, each.kind))
     size_mm = images.grid.voxel_size_mm
-    still = shrunken_jpeg(png(case_picture(images.images, labels, size_mm, case)), _STILL_WIDTH_PX)
-    return ViewerContent(images.images, size_mm, labels, label_layers, heat_layers, still), notes
+    picture = drawn.read_bytes() if drawn.is_file() else png(case_picture(images.images, labels, size_mm, images.case))
+    still = shrunken_jpeg(picture, _STILL_WIDTH_PX)
+    content = ViewerContent(
+        images.images,
+        size_mm,
+        labels,
+        label_layers,
+        heat_layers,
+        still,
+        whole_only=labels is not None and set(np.unique(labels).tolist()) <= {0, ED},
+    )
+    return content, notes
 
 
 def _habitats(each: CaseMap) -> LabelLayer:

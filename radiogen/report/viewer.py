@@ -93,6 +93,7 @@ class ViewerContent:
         heats: maps of amounts.
         still: a picture of the same (PNG or JPEG), for paper and for readers without scripts.
         still_words: what the still picture shows.
+        whole_only: the mask marks the whole tumour and does not tell its parts.
     """
 
     images: Mapping[str, Volume]
@@ -102,6 +103,7 @@ class ViewerContent:
     heats: Sequence[HeatLayer] = ()
     still: bytes = b""
     still_words: str = field(default="Three planes of every sequence with the outline of the mask.")
+    whole_only: bool = False
 
 
 def viewer(content: ViewerContent) -> Widget:
@@ -198,7 +200,8 @@ def mosaic(volume: UInt8[np.ndarray, "slices rows columns"]) -> dict[str, Any]:
 def _layers(content: ViewerContent, box: tuple[slice, slice, slice], size_mm: float) -> list[dict[str, Any]]:
     masks = list(content.labels)
     if content.mask is not None:
-        masks.insert(0, LabelLayer("Tumour mask", content.mask, LABEL_COLOURS, LABEL_WORDS, shown=True))
+        words = {**LABEL_WORDS, ED: "whole tumour; its parts are not marked"} if content.whole_only else LABEL_WORDS
+        masks.insert(0, LabelLayer("Tumour mask", content.mask, LABEL_COLOURS, words, shown=True))
     return [
         *(_label_layer(layer, box, content.voxel_size_mm, size_mm) for layer in masks),
         *(_heat_layer(layer, box, content.voxel_size_mm, size_mm) for layer in content.heats),

@@ -84,6 +84,14 @@ def test_the_mask_in_the_page_is_the_mask_that_was_given() -> None:
     assert k > shown.shape[0] / 2
 
 
+def test_a_mask_of_the_whole_tumour_is_not_called_oedema() -> None:
+    given = content()
+    labels = np.where(given.mask == ET, ED, given.mask).astype(np.uint8)
+    markup = viewer(ViewerContent(given.images, given.voxel_size_mm, labels, whole_only=True)).markup
+    assert "whole tumour; its parts are not marked" in markup
+    assert "oedema" not in markup
+
+
 def test_it_starts_inside_the_tumour() -> None:
     data = data_of(viewer(content()).markup)
     column, row, k = data["start"]
