@@ -18,6 +18,7 @@ from radiogen.stats.survival_cox import (
     CoxModel,
     NotEstimableError,
     concordance,
+    concordance_difference,
     concordance_interval,
     cox_regression,
     cross_validated_risk,
@@ -324,19 +325,32 @@ def _multivariable(
         "rows": _rows(model, design),
         "likelihood_ratio_p": model.likelihood_ratio_p,
         "first_covariate": covariates[0],
-        "first_covariate_adds_p": _added(columns, design, covariates[0], model, inside),
+        **_claim(columns, design, covariates[0], model, inside, settings),
         **_discrimination(columns, model, inside, settings, design.notes),
     }
 
 
-def _added(columns: pd.DataFrame, design: _Design, first: str, model: CoxModel, sample: _Sample) -> float | None:
+def _claim(
+    columns: pd.DataFrame, design: _Design, first: str, model: CoxModel, sample: _Sample, settings: SurvivalSettings
+) -> dict[str, Any]:
+    """Return what the first covariate adds to the others: likelihood ratio, and change in cross-validated C with its interval."""
+    found: dict[str, Any] = {"first_covariate_adds_p": None, "c_index_change": None, "c_index_change_ci": [None, None]}
     without = columns[[name for name in columns.columns if design.covariate_of[name] != first]]
     if without.shape[1] in (0, columns.shape[1]):
-        return None
+        return found
+    compared: dict[str, Any] = {"entry": sample.entry, "strata": sample.strata}
     try:
-        return likelihood_ratio_p(sample.fit(without), model)
+        found["first_covariate_adds_p"] = likelihood_ratio_p(sample.fit(without), model)
+        risks = [
+            cross_validated_risk(part, sample.days, sample.died, seed=settings.seed, **compared)
+            for part in (without, columns)
+        ]
+        found["c_index_change"], interval = concordance_difference(
+            sample.days, sample.died, *risks, seed=settings.seed, n_bootstrap=settings.n_bootstrap, **compared
+        )
     except NotEstimableError:
-        return None
+        return found
+    return {**found, "c_index_change_ci": list(interval)}
 
 
 def _discrimination(

@@ -6,8 +6,6 @@ from typing import Any
 
 from radiogen.evaluate.survival_input import DAYS_PER
 
-_ADDS = {True: "adds to those covariates", False: "adds nothing to those covariates that could be shown"}
-
 
 def p_text(p: float | None) -> str:
     """Return a p value as people write it.
@@ -95,6 +93,29 @@ def model_text(cox: dict[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def claim_text(together: dict[str, Any]) -> str:
+    """Return whether the first covariate adds to the others, by the likelihood ratio and by the order of patients that were held out.
+
+    Args:
+        together: the multivariable model of `survival_analysis`; its first covariate was tested.
+
+    Example:
+        >>> claim_text({"first_covariate_adds_p": 0.01, "c_index_change": 0.002, "c_index_change_ci": [-0.01, 0.014]})
+        'adds to those covariates (p = 0.010), but is not shown to order patients better: change in C +0.002 [-0.010, +0.014], cross-validated'
+    """
+    p, change, (low, high) = (
+        together[key] for key in ("first_covariate_adds_p", "c_index_change", "c_index_change_ci")
+    )
+    added = "adds to those covariates" if p < 0.05 else "adds nothing to those covariates that could be shown"
+    if change is None:
+        return f"{added} ({p_text(p)})"
+    if low > 0:
+        order = "and orders patients better" if p < 0.05 else "but orders patients better"
+    else:
+        order = f"{'but' if p < 0.05 else 'and'} is not shown to order patients better"
+    return f"{added} ({p_text(p)}), {order}: change in C {change:+.3f} [{low:+.3f}, {high:+.3f}], cross-validated"
+
+
 def _cox_sentences(metrics: dict[str, Any]) -> list[str]:
     title = metrics["group_title"]
     alone = [row for row in metrics["cox"]["univariable"] if row["covariate"] == title]
@@ -110,7 +131,7 @@ def _cox_sentences(metrics: dict[str, Any]) -> list[str]:
     if adjusted and others:
         ratios = "; ".join(f"{row['term']} {ratio_text(row)}" for row in adjusted)
         added = together["first_covariate_adds_p"]
-        finding = "" if added is None else f"; {title} {_ADDS[added < 0.05]} ({p_text(added)})"
+        finding = "" if added is None else f"; {title} {claim_text(together)}"
         sentences.append(f"Adjusted for {', '.join(others)} (n = {together['n']}): {ratios}{finding}.")
     if together["c_index"] is not None:
         low, high = together["c_index_ci"]

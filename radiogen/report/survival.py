@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from radiogen.evaluate.survival import SurvivalResult
-from radiogen.evaluate.survival_text import median_text, model_text, months_text, p_text, ratio_text
+from radiogen.evaluate.survival_text import claim_text, median_text, model_text, months_text, p_text, ratio_text
 from radiogen.report.page import Figure, Section, Table, write_page
 from radiogen.report.reporting import sections_of_run
 from radiogen.report.style import COLOURS, HAIR, INK, LINE_STYLES, PAPER, QUIET, quiet_axes
@@ -41,7 +41,10 @@ def kaplan_meier_figure(result: SurvivalResult) -> Canvas:
     months = sorted(result.at_risk["start_months"].unique())
     longest = float(result.km_table["time_months"].max())
     curve_axes.set(
-        ylim=(0, 1.03), xlim=(0, max(longest * 1.02, 1e-6)), ylabel="Overall survival", xlabel="Months since time zero"
+        ylim=(0, 1.03),
+        xlim=(0, max(longest * 1.02, 1e-6)),
+        ylabel="Probability of overall survival",
+        xlabel="Months since time zero",
     )
     curve_axes.set_xticks(months)
     curve_axes.axhline(0.5, color=HAIR, linewidth=0.8, zorder=0)
@@ -312,6 +315,8 @@ def _cox_text(metrics: Mapping[str, Any]) -> list[str]:
     if together is None:
         return ["There is no multivariable model: one covariate only, or too few deaths (see above)."]
     text = [f"The multivariable model holds {together['n']} patients and {together['n_events']} deaths."]
+    if together["first_covariate_adds_p"] is not None:
+        text.append(f"Beside the other covariates, {together['first_covariate']} {claim_text(together)}.")
     if together["c_index"] is not None:
         low, high = together["c_index_ci"]
         text.append(

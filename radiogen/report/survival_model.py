@@ -58,7 +58,7 @@ def _draw_brier(axes: Axes, models: list[Mapping[str, Any]], horizons: list[floa
         for month, (low, high) in zip(months, row["brier_ci"], strict=True):
             beside = month + (number - 1.5) * 0.35  # so that intervals do not cover one another
             axes.plot([beside, beside], [low, high], color=COLOURS[number], linewidth=0.9)
-    axes.set(xlabel="Months", ylabel="Brier score [95 % CI]; 0 is perfect", ylim=(0, None))
+    axes.set(xlabel="Months since time zero", ylabel="Brier score [95 % CI]; 0 is perfect", ylim=(0, None))
     axes.set_xticks(months, [f"{month:.0f}" for month in months])
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     quiet_axes(axes)
@@ -75,7 +75,9 @@ def _draw_calibration(axes: Axes, image: Mapping[str, Any]) -> None:
             [row["predicted"] for row in groups], [row["observed"] for row in groups],
             marker="os^Dv"[number % 5], color=COLOURS[number], linewidth=1, markersize=4.5, label=label,
         )  # fmt: skip
-    axes.set(xlabel="Survival predicted by the image", ylabel="Survival observed [95 % CI]", xlim=(0, 1), ylim=(0, 1))
+    axes.set(
+        xlabel="Probability predicted by the image", ylabel="Share alive, observed [95 % CI]", xlim=(0, 1), ylim=(0, 1)
+    )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8, loc="upper left")
     quiet_axes(axes)

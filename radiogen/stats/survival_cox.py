@@ -224,7 +224,15 @@ def concordance_interval(
 
 
 def concordance_difference(
-    times: Times, died: Died, first: Risk, second: Risk, *, seed: int, n_bootstrap: int = 1000
+    times: Times,
+    died: Died,
+    first: Risk,
+    second: Risk,
+    *,
+    seed: int,
+    n_bootstrap: int = 1000,
+    entry: Times | None = None,
+    strata: GroupLabels | None = None,
 ) -> tuple[float, tuple[float, float]]:
     """Return Harrell's C of the second risk minus that of the first, with its 95 % interval: the same patients resampled for both.
 
@@ -235,6 +243,8 @@ def concordance_difference(
         second: (n,) likewise.
         seed: of the resampling.
         n_bootstrap: number of resamples.
+        entry: as for `concordance`.
+        strata: likewise.
 
     Raises:
         NotEstimableError: no pair of patients has a known order.
@@ -247,8 +257,10 @@ def concordance_difference(
         >>> concordance_difference(times, np.ones(8, bool), np.zeros(8), -times, seed=0)[0]
         0.5
     """
-    drawn = resampled_concordance(times, died, [first, second], seed=seed, n_bootstrap=n_bootstrap)
-    return concordance(times, died, second) - concordance(times, died, first), _middle(drawn[1] - drawn[0])
+    compared = {"entry": entry, "strata": strata}
+    drawn = resampled_concordance(times, died, [first, second], seed=seed, n_bootstrap=n_bootstrap, **compared)
+    before, after = (concordance(times, died, risk, **compared) for risk in (first, second))
+    return after - before, _middle(drawn[1] - drawn[0])
 
 
 def resampled_concordance(
