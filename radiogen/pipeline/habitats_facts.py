@@ -55,7 +55,7 @@ def habitat_facts(
         "refused": fitted.reasons(fitted.chosen.k) if fitted.model is None else [],
         "refits": [each.facts for each in refits], "across": {kind: _worst(refits, kind) for kind in ("site", "seed")},
         "encoders": [asdict(each) for each in encoders], "training_p": fitted.p, "held_out": None,
-        "notes": [*notes, _FITTED],
+        "notes": [*notes, *([] if fitted.model is None else [_FITTED])],
     }  # fmt: skip
     if held_out is not None and fitted.model is not None:
         result["held_out"] = _held_out(fitted.model, held_out, settings)

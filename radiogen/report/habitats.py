@@ -178,7 +178,7 @@ def write_habitat_report(
                 "than in every structureless data set: one Gaussian cloud per patient, with that patient's own mean and covariance. "
                 "Numbers that fall by the data alone are not clustered in structureless data; their cells are blank."
             ],
-            tables=[Table(clusters.set_index("habitats"), "Each number at the best quantile filter that was tried.")],
+            tables=[Table(_shown(clusters), "Each number at the best quantile filter that was tried.")],
         ),
         Section(
             "The search",
@@ -222,6 +222,17 @@ def write_application_page(
         *_maps(pictures),
     ]
     write_page(path, "Tumour habitats of new cases", sections, lead=text[0], provenance=provenance)
+
+
+def _shown(clusters: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of numbers as the page shows it."""
+    names = {
+        "stands": "stands", "valley": "valley", "stability_loss": "stability loss", "reference_stability_min": "without structure",
+        "spread_left": "spread left", "reference_spread_min": "without structure, spread", "silhouette": "silhouette",
+        "calinski_harabasz": "Calinski-Harabasz", "gap": "gap",
+    }  # fmt: skip
+    told = clusters.set_index("habitats").assign(stands=clusters["stands"].map({True: "yes", False: "no"}).to_numpy())
+    return told[list(names)].rename(columns=names)
 
 
 def _maps(pictures: Mapping[str, bytes]) -> list[Section]:
