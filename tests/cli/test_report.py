@@ -10,15 +10,20 @@ import shutil
 import socket
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from radiogen.cli.main import app
+from radiogen.cohort.nifti import Grid, read_labels, write_image, write_labels
 from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.cohort.table import read_cohort, write_cohort
 from radiogen.config.phantoms import PhantomSettings
 from radiogen.config.segment import SegmentSettings
+from radiogen.config.study import StudySettings
 from radiogen.pipeline.segment import run_segment
+from radiogen.pipeline.study import StudyOutcome
 from radiogen.report import pdf
 from radiogen.run.atomic import write_csv, write_json
 from tests.report.html_check import Page
@@ -164,3 +169,55 @@ def test_nothing_written_names_the_machine(study: Path) -> None:
         text = path.read_text(encoding="utf-8")
         for name in names_of_this_machine(study):
             assert not re.search(name, text), f"{path.relative_to(study)} holds {name}"
+
+
+def test_every_map_of_a_case_lies_over_its_slices(study: Path) -> None:
+    case = CASES[0]
+    labels, grid = read_labels(study / f"masks/{case}.nii.gz")
+    for folder in ("habitats/maps", "explain", "features/graphs", "uncertainty"):
+        (study / folder).mkdir(parents=True)
+    write_labels(study / f"habitats/maps/{case}.nii.gz", (labels > 0).astype(np.uint8), grid)
+    write_json(study / "habitats/habitats.json", {"summary": "One habitat stands."})
+    write_image(study / f"explain/{case}_t1c.nii.gz", labels.astype(np.float32), grid)
+    write_csv(
+        study / "explain/explanations.csv",
+        pd.DataFrame([{"case": case, "network": "t1c", "map": f"{case}_t1c.nii.gz"}]),
+    )
+    elsewhere = Grid(grid.shape, grid.affine + np.eye(4, k=3) * 40)
+    write_image(study / f"features/graphs/{case}_disconnected.nii.gz", labels.astype(np.float32), elsewhere)
+    write_image(study / f"uncertainty/{case}.nii.gz", labels.astype(np.float32), grid)
+    placed = {
+        "location_wt_left_fraction": 0.9,
+        "location_wt_frontal_fraction": 0.8,
+        "location_wt_grey_matter_fraction": 0.7,
+    }
+    write_csv(study / "features/location.csv", pd.DataFrame(placed, index=pd.Index([case], name="case")))
+    assert run(study, "--quiet")[0] == 0
+    words = Page((study / f"cases/{case}.html").read_text(), scripts=True).words
+    for said in (
+        "Habitats habitat 1",
+        "What the classifier on images looks at (t1c)",
+        "Uncertainty of the mask",
+        "Disconnected weight of the network: the map lies on other voxels than the images and is not shown.",
+        "both sides of the head (90 % left, 10 % right, by registration to MNI152), in the lobes frontal 80 %.",
+    ):
+        assert said in words, said
+    other = Page((study / f"cases/{CASES[1]}.html").read_text(), scripts=True).words
+    assert "Habitats" not in other
+    assert "One habitat stands." in (study / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("option", "wanted"), [("--no-case-pages", False), ("--case-pages", True), (None, True)])
+def test_radiogen_run_makes_case_pages_unless_told_not_to(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str | None, wanted: bool
+) -> None:
+    seen: list[bool] = []
+
+    def noted(cohort: object, study: Path, settings: StudySettings, **more: object) -> StudyOutcome:
+        seen.append(settings.case_pages)
+        return StudyOutcome(study / "report.html", {}, {}, [])
+
+    monkeypatch.setattr("radiogen.pipeline.study.run_study", noted)
+    arguments = ["run", str(made / "cohort.csv"), "-o", str(tmp_path / "out"), *([option] if option else [])]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert seen == [wanted]
