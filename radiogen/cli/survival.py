@@ -98,7 +98,9 @@ def survival(
     ] = None,
     risk_model: Annotated[
         str | None,
-        typer.Option("--risk-model", help="With --features: cox-elastic-net (default), boosted-cox, cox-forest."),
+        typer.Option(
+            "--risk-model", help="With --features: cox-elastic-net (default), boosted-cox, cox-forest, log-rank-forest."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Which model of the predictions.")] = None,
     target: Annotated[str | None, typer.Option("--target", help="Which target of the predictions.")] = None,

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from radiogen.config.base import StageSettings
 
-RiskModel = Literal["cox-elastic-net", "boosted-cox", "cox-forest"]
+RiskModel = Literal["cox-elastic-net", "boosted-cox", "cox-forest", "log-rank-forest"]
 
 
 class SurvivalModelSettings(StageSettings):
@@ -21,7 +21,7 @@ class SurvivalModelSettings(StageSettings):
 
     model: RiskModel = "cox-elastic-net"
     """`cox-elastic-net`: penalised Cox regression; `boosted-cox`: gradient-boosted trees on the partial likelihood; `cox-forest`: bagged trees
-    on it."""
+    on it; `log-rank-forest`: a random forest whose trees split by log-rank scores."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of splits, inner folds and trees."""

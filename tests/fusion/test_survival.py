@@ -13,7 +13,7 @@ from radiogen.fusion.survival_nested import ALIKE, BOTH, CLINICAL, IMAGE, cross_
 from radiogen.stats.survival_cox import concordance
 from radiogen.stats.survival_scores import calibration_at
 
-KINDS = ("cox-elastic-net", "boosted-cox", "cox-forest")
+KINDS = ("cox-elastic-net", "boosted-cox", "cox-forest", "log-rank-forest")
 HORIZONS = np.array([365.0, 730.0])
 
 

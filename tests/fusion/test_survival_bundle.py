@@ -41,8 +41,9 @@ def bundle(kind: str = "cox-elastic-net") -> RiskBundle:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_predicts_what_the_fitted_one_did_and_its_bytes_depend_on_it_alone(
-    kind: str, tmp_path: Path
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("radiogen.fusion.survival._TREES", 10)
     fitted, new = bundle(kind), patients(30, columns=5, seed=5)[0]
     patient = new.index.to_series()
     for name in ("a", "b"):
