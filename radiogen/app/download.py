@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from radiogen.app.classifier import Prediction
 from radiogen.app.identify import Item
-from radiogen.app.steps import Finished, Prediction, volumes
+from radiogen.app.steps import Finished, volumes
 from radiogen.report.case_page import CaseFacts, case_lead
 from radiogen.report.page import Box, Section, Table, write_page
 from radiogen.report.viewer import ViewerContent, viewer

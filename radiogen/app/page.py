@@ -6,16 +6,16 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from radiogen.app.classifier import Prediction, model_folder, predict
 from radiogen.app.files import Received, Upload, receive
 from radiogen.app.identify import ROLES, Item, choose, find_items
 from radiogen.app.pictures import LEVELS, Rgb, augmented, overlay
 from radiogen.app.session import Workspace
-from radiogen.app.steps import Finished, Prediction, check_case_id, methods, predict, volumes, words_of
+from radiogen.app.steps import Finished, check_case_id, methods, volumes, words_of
 from radiogen.app.work import Wishes, again, make
 from radiogen.config.app import ENVIRONMENT, AppSettings
 from radiogen.errors import RadiogenError
@@ -27,7 +27,8 @@ from radiogen.types import Volume
 
 log = logging.getLogger(__name__)
 
-_STATE = ("files", "received", "items", "chosen", "done", "zip", "prediction", "measured")
+_MADE = ("chosen", "done", "zip", "prediction", "measured")
+_STATE = ("files", "received", "items", *_MADE)
 _SEX = {"": "unknown", "F": "female", "M": "male"}
 _WORDS = {"mask": "tumour mask", **{name: f"{name} ({words})" for name, words in SEQUENCE_WORDS.items()}}
 
@@ -149,7 +150,7 @@ def _settle(items: list[Item], workspace: Workspace) -> None:
         asked = st.form_submit_button("Make the mask", type="primary")
     if not asked:
         return
-    _forget(("chosen", "done", "zip", "prediction", "measured"))
+    _forget(_MADE)
     with _plain_errors():
         chosen = choose(items, roles)
         wishes = Wishes(check_case_id(case), method, register, age, sex)
@@ -245,7 +246,8 @@ def _look(done: Finished) -> None:
 
 def _swatch(label: int) -> str:
     colour = LABEL_COLOURS[label]
-    return f'<span style="border-left:0.9em solid {colour};padding-left:0.4em;margin-right:1em">{LABEL_WORDS[label]}</span>'
+    box = f"display:inline-block;width:0.9em;height:0.9em;background:{colour};border:1px solid #59636E"
+    return f'<span style="white-space:nowrap"><span style="{box}"></span> {LABEL_WORDS[label]}</span>'
 
 
 def _volumes(done: Finished) -> None:
@@ -288,7 +290,7 @@ def _classifier(done: Finished, settings: AppSettings, workspace: Workspace) -> 
         st.session_state.pop("prediction", None)
         with _plain_errors():
             with workspace.working(), _progress("Asking the model", "The model has answered") as say:
-                prediction = predict(done, Path(folder.strip()), say=say)
+                prediction = predict(done, model_folder(folder), say=say)
                 packed = again(done, st.session_state["chosen"], prediction)
             st.session_state.update(prediction=prediction, zip=packed.read_bytes())
     if "prediction" in st.session_state:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from radiogen.config.preprocess import PreprocessSettings
 from radiogen.config.segment import SegmentSettings
 from radiogen.errors import CaseError, GeometryError, InputError
 from radiogen.pipeline.native import run_native
-from radiogen.pipeline.predict import warnings_about
-from radiogen.pipeline.predict_cohort import predict_cohort
 from radiogen.pipeline.preprocess import run_preprocess
 from radiogen.pipeline.raw_cases import RawCase, RawCohort
 from radiogen.pipeline.segment import run_segment
@@ -41,8 +38,6 @@ TRAINING_FREE = "flair-threshold"
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _QUALITY_MM = 1.0
-_PLACED = ("location", "network")
-"""Branches that need to know how a case was brought to template space."""
 
 Say = Callable[[str], None]
 """Tells the user what is being done, one short line."""
@@ -86,42 +81,6 @@ class Finished:
     facts: Mapping[str, Any]
     prepared: Prepared
     cohort: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model said of the case.
-
-    Args:
-        row: of the predictions table.
-        card: facts of the model's card.
-        card_text: the card in plain language, Markdown.
-        warnings: what speaks against trusting it.
-    """
-
-    row: pd.Series
-    card: Mapping[str, Any]
-    card_text: str
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Return the interval of the probability where the model gives one."""
-        bounds = [float(self.row.get(name, float("nan"))) for name in ("y_prob_low", "y_prob_high")]
-        return None if np.isnan(bounds).any() else (bounds[0], bounds[1])
-
-    @property
-    def call(self) -> str:
-        """Return in words what the model calls the case, or that it does not."""
-        found = self.row.get("prediction_set")
-        meant = self.card["positive_means"]
-        if not isinstance(found, str):
-            return "This model makes no calls; it gives a probability only."
-        coverage = f"{self.card['decision']['coverage']:.0%}"
-        return {
-            "positive": f"Call: {meant}, at a coverage of {coverage}.",
-            "negative": f"Call: not {meant}, at a coverage of {coverage}.",
-        }.get(found, f"No call: at a coverage of {coverage} the model cannot tell.")
 
 
 def check_case_id(case: str) -> str:
@@ -190,7 +149,7 @@ def prepare(raw: RawCase, study: Path, *, register: bool = False, say: Say = lam
     if register or not share_grid(images):
         say("Bringing the images onto one grid (registration, brain extraction): some minutes")
         done = run_preprocess(RawCohort({raw.case: raw}, []), study, PreprocessSettings())
-        _raise_first(done.failures)
+        raise_first(done.failures)
         sidecar = read_sidecar(study / "preprocessed" / raw.case / "brain.nii.gz")
         return Prepared(done.cohort, True, tuple(sidecar.get("flags", ())), tuple(sidecar.get("notes", ())))
     row = raw.row.copy()
@@ -266,18 +225,26 @@ def segment(prepared: Prepared, study: Path, method: str, *, say: Say = lambda l
     say("Reading the given mask" if given else f"Making the mask ({method})")
     settings = SegmentSettings() if method == TRAINING_FREE else SegmentSettings(weights=(method,))
     outcome = run_segment(prepared.cohort, study, settings)
-    _raise_first(outcome.failures)
+    raise_first(outcome.failures)
     row = outcome.cohort.iloc[0]
     write_cohort(outcome.cohort, study / "cohort.csv")
     if prepared.preprocessed:
         say("Bringing the mask back to the scan's own voxels")
-        _raise_first(run_native(study, study / "native")[1])
+        raise_first(run_native(study, study / "native")[1])
     images = read_case(row)
     labels = read_case_mask(row, images.grid)
     return Finished(case, study, images, labels, read_sidecar(mask_path(study, case)), prepared, outcome.cohort)
 
 
-def _raise_first(failures: list[Failure]) -> None:
+def raise_first(failures: list[Failure]) -> None:
+    """Raise the failure of the one case there is.
+
+    Args:
+        failures: of a stage; empty where it succeeded.
+
+    Raises:
+        CaseError: the case failed.
+    """
     if failures:
         raise CaseError(failures[0].cause, hint=failures[0].fix)
 
@@ -301,45 +268,6 @@ def volumes(done: Finished) -> pd.DataFrame:
         if count:
             rows.append((f"label {label}: {words}", count * voxel_ml))
     return pd.DataFrame(rows, columns=["region", "volume_ml"])
-
-
-def predict(done: Finished, model: Path, *, say: Say = lambda line: None) -> Prediction:
-    """Return what a model says of the case.
-
-    Args:
-        done: a case with its mask.
-        model: folder that `radiogen classify` wrote.
-        say: told what is being done.
-
-    Raises:
-        InputError: the model cannot be used.
-        CaseError: the features of the case could not be made.
-    """
-    say("Computing what the model looks at: this can take minutes")
-    out = done.study / "prediction"
-    files: dict[str, dict[str, str]] = {}
-    if done.prepared.preprocessed:
-        features = _branches_of(model)
-        own = {"preprocessed": str(done.study / "preprocessed")}
-        files = {name: own for name in _PLACED if name in features}
-    found = predict_cohort(model, done.study / "cohort.csv", out, files=files, cache_folder=done.study / "cache")
-    _raise_first(found.failures)
-    if found.predictions.empty:
-        raise CaseError("The model gave no probability for this case.", hint="See what the model needs in its card.")
-    text = model / "card.md"
-    return Prediction(
-        found.predictions.iloc[0], found.bundle.card, text.read_text(encoding="utf-8") if text.is_file() else "",
-        warnings_about(found.predictions, found.bundle),
-    )  # fmt: skip
-
-
-def _branches_of(model: Path) -> set[str]:
-    """Return the branches whose settings the model's card holds; an unreadable card is told by whoever applies the model."""
-    try:
-        card = json.loads((model / "card.json").read_text(encoding="utf-8"))
-        return set(card.get("feature_settings", {}))
-    except (OSError, ValueError, AttributeError):
-        return set()
 
 
 def words_of(error: Exception) -> str:

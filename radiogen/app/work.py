@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from radiogen.app.classifier import Prediction
 from radiogen.app.download import bundle, write_report
 from radiogen.app.identify import Item
-from radiogen.app.steps import TRAINING_FREE, Finished, Prediction, Say, make_case, prepare, segment
+from radiogen.app.steps import TRAINING_FREE, Finished, Say, make_case, prepare, segment
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,11 @@ def server_options(port: int, max_upload_mb: int, no_browser: bool) -> list[str]
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
     }
-    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()]
+    named = [f"--server.allowedHosts={host}" for host in (ADDRESS, "localhost")]
+    # Another page that gets its name to point at this machine is not let in.
+    return named + [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in options.items()
+    ]
 
 
 def _check_port(port: int) -> None:

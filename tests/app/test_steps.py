@@ -11,15 +11,14 @@ import pandas as pd
 import pytest
 
 from radiogen.app import steps, work
+from radiogen.app.classifier import Prediction, model_folder, predict
 from radiogen.app.files import Upload, receive
 from radiogen.app.identify import MASK, Item, choose, find_items
 from radiogen.app.steps import (
     Finished,
-    Prediction,
     check_case_id,
     make_case,
     methods,
-    predict,
     prepare,
     share_grid,
     volumes,
@@ -145,6 +144,9 @@ def test_messages_are_plain() -> None:
     assert "secret" not in unexpected
     assert "ZeroDivisionError" in unexpected
     assert "flair-threshold" in methods()
+    assert model_folder(" 'out/model' ") == Path("out/model")
+    with pytest.raises(InputError, match="No folder of a model"):
+        model_folder(" ")
     for bad in ("", "../x", "Jane Doe", "a" * 41):
         with pytest.raises(InputError, match="cannot be a case id"):
             check_case_id(bad)
