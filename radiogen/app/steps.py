@@ -110,6 +110,20 @@ def methods() -> list[str]:
     return [TRAINING_FREE, *installed_weights()]
 
 
+def check_method(method: str) -> str:
+    """Return a method of `methods()`.
+
+    Args:
+        method: as asked for.
+
+    Raises:
+        InputError: there is no such method.
+    """
+    if method not in methods():
+        raise InputError(f"'{method}' is not installed.", hint=f"There are: {', '.join(methods())}.")
+    return method
+
+
 def make_case(case: str, chosen: Mapping[str, Item], age: float | None = None, sex: str = "") -> RawCase:
     """Return the case that the chosen images make up.
 
@@ -218,8 +232,6 @@ def segment(prepared: Prepared, study: Path, method: str, *, say: Say = lambda l
     Raises:
         CaseError: no mask could be made.
     """
-    if method not in methods():
-        raise InputError(f"'{method}' is not installed.", hint=f"There are: {', '.join(methods())}.")
     case = str(prepared.cohort.index[0])
     given = isinstance(prepared.cohort.iloc[0].get("mask"), str)
     say("Reading the given mask" if given else f"Making the mask ({method})")

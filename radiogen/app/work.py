@@ -10,7 +10,7 @@ from pathlib import Path
 from radiogen.app.classifier import Prediction
 from radiogen.app.download import bundle, write_report
 from radiogen.app.identify import Item
-from radiogen.app.steps import TRAINING_FREE, Finished, Say, make_case, prepare, segment
+from radiogen.app.steps import TRAINING_FREE, Finished, Say, check_method, make_case, prepare, segment
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,16 @@ def make(
         say: told what is being done.
 
     Raises:
+        InputError: the method is not installed.
         ImageError: an image cannot be used.
         CaseError: a step did not succeed.
     """
+    method = check_method(wishes.method)
     shutil.rmtree(study, ignore_errors=True)
     try:
         raw = make_case(wishes.case, chosen, wishes.age, wishes.sex)
         prepared = prepare(raw, study, register=wishes.register, say=say)
-        done = segment(prepared, study, wishes.method, say=say)
+        done = segment(prepared, study, method, say=say)
         say("Writing the report")
         return done, again(done, chosen)
     except BaseException:

@@ -34,7 +34,7 @@ from radiogen.errors import CaseError, InputError
 from radiogen.pipeline.classify import run_classify
 from radiogen.stats.overlap import dice
 from tests.app.data import nifti_bytes, phantom, uploads
-from tests.cohort.dicom_data import FOUR, PHI_MARK, STUDY_DATE, Study, from_grid, write_series
+from tests.cohort.dicom_data import FOUR, PHI_MARK, STUDY_DATE, from_grid, write_series
 from tests.fusion.data import FAST, made_up
 
 
@@ -204,10 +204,9 @@ def test_dicom_goes_through_registration_and_back_without_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "PreprocessSettings", lambda: PreprocessSettings(spacing_mm=4.0, bias="none"))
-    study, made = Study(), phantom()
-    for number, name in enumerate(("t2f", "t1c")):
-        data, affine = from_grid(made.images[name], made.grid)
-        write_series(tmp_path / "in" / f"S{number}", data, affine, FOUR[name], study=study, time=f"10{number}500")
+    made = phantom()
+    data, affine = from_grid(made.images["t2f"], made.grid)
+    write_series(tmp_path / "in", data, affine, FOUR["t2f"])
     files = [
         Upload(path.relative_to(tmp_path / "in").as_posix(), path.read_bytes())
         for path in (tmp_path / "in").rglob("*.dcm")
@@ -215,7 +214,7 @@ def test_dicom_goes_through_registration_and_back_without_a_name(
     given = chosen_of(files, tmp_path)
     direct = prepare(make_case("a", given), tmp_path / "direct")
     assert not direct.preprocessed
-    assert sorted(path.name for path in (tmp_path / "direct" / "images").iterdir()) == ["t1c.nii.gz", "t2f.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "direct" / "images").iterdir()) == ["t2f.nii.gz"]
     done, packed = make(given, tmp_path / "study", Wishes("a", register=True))
     assert done.prepared.preprocessed
     with zipfile.ZipFile(packed) as archive:
@@ -224,5 +223,5 @@ def test_dicom_goes_through_registration_and_back_without_a_name(
         contents = [archive.read(name) for name in archive.namelist() if not name.endswith(".gz")]
     assert not any(mark.encode() in content for content in contents for mark in (PHI_MARK, STUDY_DATE, str(tmp_path)))
     mask, grid = read_labels(tmp_path / "a" / "mask-on-scan.nii.gz")
-    assert grid.same_space(given["t1c"].read().grid)
+    assert grid.same_space(given["t2f"].read().grid)
     assert dice(mask > 0, made.labels > 0) > 0.4
