@@ -1,4 +1,4 @@
-"""A saved model of any kind on a cohort with images: features or prepared images first, then the probabilities."""
+"""A saved classifier of any kind on a cohort with images: features or prepared images first, then the probabilities."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from radiogen.fusion.bundle import load_model
 from radiogen.fusion.inner_scores import GRAPHS, IMAGES
 from radiogen.pipeline.inputs import Inputs, from_cohort, settings_from_card
 from radiogen.pipeline.predict import PredictedCases, is_graph_model, is_image_model, run_predict
+from radiogen.pipeline.survival_predict import is_risk_model
 
 _SCORED = (IMAGES, GRAPHS)
 
@@ -31,7 +32,7 @@ def predict_cohort(
     """Apply a model to the cases of a cohort table and write `predictions.csv`.
 
     Args:
-        model: folder that `radiogen classify` wrote (`OUT/model`), of any kind.
+        model: folder that `radiogen classify` wrote (`OUT/model`), of any kind of classifier.
         cohort: `cohort.csv` with images and masks.
         out: folder for the output; features that are computed stand in it, too.
         files: branch -> setting -> path of a file that the model's features need, or of a folder that belongs to the cases.
@@ -41,7 +42,7 @@ def predict_cohort(
         progress: show progress bars.
 
     Raises:
-        InputError: the model cannot be used, or was trained on tables that radiogen did not make.
+        InputError: the model cannot be used, is one of survival, or was trained on tables that radiogen did not make.
         CohortError: the table is wrong, or no case can be prepared.
     """
     if is_graph_model(model):
@@ -57,6 +58,10 @@ def predict_cohort(
 
         return run_predict_images(
             model, read_cohort(cohort), out, device=device, cache_folder=cache_folder, jobs=jobs, progress=progress
+        )
+    if is_risk_model(model):
+        raise InputError(
+            "This is a survival model, which tells risks; a classifier is accepted here.", hint="Use radiogen predict."
         )
     bundle = load_model(model)
     branches = list(bundle.card["features"])
