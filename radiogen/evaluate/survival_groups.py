@@ -33,6 +33,8 @@ VALUE_NAMES: dict[str, dict[float | str, str]] = {
     "sex": {"F": "female", "M": "male"},
 }
 _MANY_NUMBERS = 5
+_LATE_LEVELS = {"high risk", "high"}
+"""Names that come after their opposite, which is the reference."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def group_by_column(table: pd.DataFrame, settings: SurvivalSettings) -> Grouping
             f"Column '{column}' has {keys.nunique()} different values; up to {settings.max_groups} groups are accepted.",
             hint="Choose rows with --where, or another column.",
         )
-    levels = sorted(keys.unique())
+    levels = sorted(keys.unique(), key=lambda level: (level in _LATE_LEVELS, level))
     notes += [note for note in [code_note(column)] if note is not None and numeric]
     names = {level: level_name(column, level) for level in levels}
     return Grouping(keys.map(names), [names[level] for level in levels], title_of(column), column, notes)

@@ -104,9 +104,11 @@ def run_survival_model(
         "n_features": joined.features.shape[1],
         "notes": [*notes, *joined.notes],
     }
-    result = survival_analysis(_with_groups(follow_up, risks), _grouped(settings))
-    metrics = {**result.metrics, "synthetic": synthetic, "risk_model": judged}
-    metrics["notes"] = [_group_note(model, scheme), *result.metrics["notes"]]
+    grouped = _with_groups(follow_up, risks)
+    result = survival_analysis(grouped, _grouped(settings))
+    metrics = {**result.metrics, "synthetic": synthetic, "risk_model": judged, "input": follow_up.facts}
+    told = len(read_follow_up(grouped, _grouped(settings)).notes)  # of the table that was made for the groups
+    metrics["notes"] = [_group_note(model, scheme), *follow_up.notes, *result.metrics["notes"][told:]]
     metrics["summary"] = f"{judged['sentence']} {metrics['summary']}"
     result.metrics.update(metrics)
     write_csv(out / "risk_predictions.csv", risks, index=False)

@@ -56,7 +56,10 @@ def test_what_is_written_and_that_the_image_is_shown_to_add(out: Path) -> None:
     assert judged["image_adds"]["c_index_change_ci"][0] > 0
     assert judged["image_adds"]["likelihood_ratio_p"] < 1e-4
     assert judged["split"] == "grouped-kfold"
-    assert [group["name"] for group in metrics["groups"]] == ["high risk", "low risk"]
+    assert [group["name"] for group in metrics["groups"]] == ["low risk", "high risk"]
+    notes = [note for note in metrics["notes"] if note.startswith("Follow-up: column 'os_days'")]
+    assert len(notes) == 1
+    assert metrics["input"]["n_rows"] == N
     risks = pd.read_csv(out / "risk_predictions.csv", dtype={"case": str})
     assert len(risks) == N * 4
     assert risks.groupby(["model", "repeat"])["case"].nunique().eq(N).all()
@@ -93,6 +96,17 @@ def test_a_second_run_changes_nothing(study: Path, out: Path) -> None:
     before = (out / "report.html").stat().st_mtime_ns
     assert run(study, out)[0] == 0
     assert (out / "report.html").stat().st_mtime_ns == before
+
+
+def test_late_entries_are_refused_with_the_reason(study: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(study / "labels.csv", dtype={"case": str}).assign(entry_days=1.0)
+    table[table["os_days"] > 2].to_csv(tmp_path / "labels.csv", index=False)
+    result = CliRunner().invoke(
+        app, ["survival", str(tmp_path / "labels.csv"), "-f", str(study / "radiomics.csv"), "-o", str(tmp_path / "out")]
+    )
+    assert result.exit_code == 2
+    assert "patient(s) enter late ('entry_days')" in result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_usage_is_one_line(study: Path, tmp_path: Path) -> None:
