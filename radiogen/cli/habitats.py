@@ -40,7 +40,9 @@ def fit(
         str | None, typer.Option("--maps", help="Columns that name the maps, with commas. Default: the four sequences.")
     ] = None,
     region: Annotated[str | None, typer.Option("--region", help="wt (default), tc or et.")] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="fae (default), ensemble, standard, none.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="none (default), fae (the paper's), ensemble, standard.")
+    ] = None,
     clusters: Annotated[str | None, typer.Option("--clusters", help="Numbers to try, such as 3:7 (default).")] = None,
     quantile: Annotated[
         str | None,

@@ -49,8 +49,12 @@ class HabitatSettings(StageSettings):
     region: Literal["wt", "tc", "et"] = "wt"
     """Part of the mask that is divided."""
 
-    encoder: Literal["fae", "ensemble", "standard", "none"] = "fae"
-    """Feature-enhanced auto-encoder, the same without the decoder of all maps, a plain auto-encoder, or the maps themselves."""
+    encoder: Literal["fae", "ensemble", "standard", "none"] = "none"
+    """`fae`: the paper's feature-enhanced auto-encoder; the same without the decoder of all maps; a plain auto-encoder; or the maps themselves.
+
+    The paper's is not the default: on 60 made-up cohorts (`reports/benchmarks.md`) no encoder was more stable than another beyond chance, and the
+    maps alone, which take a quarter of the time, found the planted parts at least as well.
+    """
 
     autoencoder: AutoencoderTraining = AutoencoderTraining()
     """How it learns."""
