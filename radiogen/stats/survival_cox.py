@@ -328,7 +328,7 @@ def cross_validated_risk(
     entry: Times | None = None,
     strata: GroupLabels | None = None,
 ) -> Risk:
-    """Return each patient's linear predictor from a Cox model fitted without that patient.
+    """Return each patient's linear predictor, against the training patients' mean, from a Cox model fitted without that patient.
 
     Args:
         covariates: (n, k) finite numbers.
@@ -362,5 +362,7 @@ def cross_validated_risk(
             entry=None if entry is None else entry[train],
             strata=None if strata is None else strata[train],
         )
-        risk[test] = covariates[test].to_numpy(dtype=float) @ model.table["coefficient"].to_numpy(dtype=float)
+        # Against the training patients' mean: otherwise the coding of a covariate would shift whole folds against each other.
+        beyond = covariates[test].to_numpy(dtype=float) - covariates[train].to_numpy(dtype=float).mean(axis=0)
+        risk[test] = beyond @ model.table["coefficient"].to_numpy(dtype=float)
     return risk

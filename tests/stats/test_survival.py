@@ -221,3 +221,12 @@ def test_cross_validation_takes_the_optimism_out() -> None:
     apparent = concordance(times, died, cox_regression(noise, times, died).risk)
     honest = concordance(times, died, cross_validated_risk(noise, times, died, seed=0))
     assert apparent > 0.6 > honest
+
+
+def test_cross_validated_risks_do_not_depend_on_how_a_covariate_is_coded() -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"age": rng.normal(60, 10, 90), "group": rng.integers(0, 2, 90).astype(float)})
+    times, died = rng.exponential(np.exp(-0.03 * table["age"] - table["group"])), rng.random(90) < 0.8
+    turned = pd.DataFrame({"age": table["age"] / 10 - 40, "group": 1 - table["group"]})
+    risks = [cross_validated_risk(part, times, died, seed=0, folds=4) for part in (table, turned)]
+    np.testing.assert_allclose(risks[0], risks[1], atol=1e-8)
