@@ -36,11 +36,12 @@ def write_report(done: Finished, chosen: Mapping[str, Item], prediction: Predict
     write_csv(done.study / VOLUMES, table.round({"volume_ml": 3}), index=False)
     flags = [str(done.facts["flag_reason"])] if done.facts.get("flag_reason") else []
     flags += list(done.prepared.flags)
+    shown = table.rename(columns={"volume_ml": "volume, ml"}).set_index("region").round(2)
     sections = [
         _slices(done),
         Section(
             "Volumes",
-            tables=[Table(table.set_index("region").round(2), "Volumes in ml; a dash: the mask cannot tell.")],
+            tables=[Table(shown, "Volumes of the mask; a dash: the mask cannot tell.")],
         ),
         *_model(prediction),
         Section("Quality", text=flags or ["Nothing was found against the images."]),

@@ -16,7 +16,7 @@ from radiogen.app.identify import ROLES, Item, choose, find_items
 from radiogen.app.pictures import LEVELS, Rgb, augmented, overlay
 from radiogen.app.session import Workspace
 from radiogen.app.steps import Finished, check_case_id, methods, volumes, words_of
-from radiogen.app.work import Wishes, again, make
+from radiogen.app.work import FIRST_CASE, Wishes, again, make
 from radiogen.config.app import ENVIRONMENT, AppSettings
 from radiogen.errors import RadiogenError
 from radiogen.report.slices import PLANES, head_box, intensity_window, slices_to_show
@@ -139,7 +139,7 @@ def _settle(items: list[Item], workspace: Workspace) -> None:
         st.subheader("How the mask is made")
         left, middle, right = st.columns(3)
         method = left.selectbox("Method", methods(), help="flair-threshold needs no training; the others are networks.")
-        case = middle.text_input("Case id in what is written", "case", help="Not the patient's name.")
+        case = middle.text_input("Case id in what is written", FIRST_CASE, help="Not the patient's name.")
         register = right.checkbox(
             "Register to the template",
             help="Images that do not share a grid are always registered; tick it for those that do and still have a skull.",

@@ -12,6 +12,9 @@ from radiogen.app.download import bundle, write_report
 from radiogen.app.identify import Item
 from radiogen.app.steps import TRAINING_FREE, Finished, Say, check_method, make_case, prepare, segment
 
+FIRST_CASE = "case-1"
+"""The case id that is proposed: it names nobody."""
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -25,7 +28,7 @@ class Wishes:
         sex: `F`, `M` or empty.
     """
 
-    case: str = "case"
+    case: str = FIRST_CASE
     method: str = TRAINING_FREE
     register: bool = False
     age: float | None = None

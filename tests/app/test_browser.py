@@ -84,9 +84,9 @@ def _downloaded_mask(page: Page, folder: Path) -> nib.Nifti1Image:
         page.get_by_role("button", name="Download everything").click()
     started.value.save_as(folder / "case.zip")
     with zipfile.ZipFile(folder / "case.zip") as archive:
-        assert "case/report.html" in archive.namelist()
-        archive.extract("case/mask.nii.gz", folder)
-    return nib.load(folder / "case" / "mask.nii.gz")
+        assert "case-1/report.html" in archive.namelist()
+        archive.extract("case-1/mask.nii.gz", folder)
+    return nib.load(folder / "case-1" / "mask.nii.gz")
 
 
 def test_a_made_up_patient_from_drop_to_download(
