@@ -27,7 +27,10 @@ from radiogen.pipeline.predict import run_predict, warnings_about
 from tests.fusion.data import FAST, made_up
 
 QUICK = EvaluateSettings(bootstrap_resamples=200, permutations=199)
-OUTPUTS = ["importance.csv", "metrics.json", "predictions.csv", "predictions.json", "report.html", "tuning.csv"]
+OUTPUTS = [
+    "importance.csv", "methods.md", "metrics.json", "predictions.csv", "predictions.json", "references.bib", "report.html", "scores.csv", "tuning.csv",
+    *(f"reporting/{form}.{kind}" for form in ("clear", "metrics-form", "tripod-ai") for kind in ("csv", "md")),
+]  # fmt: skip
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
