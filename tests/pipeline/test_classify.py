@@ -28,7 +28,8 @@ from tests.fusion.data import FAST, made_up
 
 QUICK = EvaluateSettings(bootstrap_resamples=200, permutations=199)
 OUTPUTS = [
-    "importance.csv", "methods.md", "metrics.json", "predictions.csv", "predictions.json", "references.bib", "report.html", "scores.csv", "tuning.csv",
+    "importance.csv", "methods.md", "metrics.json", "predictions.csv", "predictions.json", "references.bib", "report.html",
+    "scores.csv", "tuning.csv",
     *(f"reporting/{form}.{kind}" for form in ("clear", "metrics-form", "tripod-ai") for kind in ("csv", "md")),
 ]  # fmt: skip
 
