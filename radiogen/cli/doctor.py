@@ -60,6 +60,7 @@ def run_checks() -> list[Check]:
         *(_check_extra(extra, gives) for extra, gives in _EXTRAS.items()),
         _check_templates(),
         _check_weights(),
+        _check_browser(),
         _check_cache(),
         _check_memory(),
         _check_disk(),
@@ -179,6 +180,16 @@ def _check_weights() -> Check:
     if not names:
         return Check("weights", False, False, "none", "pip install --force-reinstall radiogen")
     return Check("weights", True, False, f"{', '.join(names)}; more: radiogen weights list")
+
+
+def _check_browser() -> Check:
+    from radiogen.errors import InputError
+    from radiogen.report.pdf import find_browser
+
+    try:
+        return Check("browser for PDF", True, False, find_browser().name)
+    except InputError as error:
+        return Check("browser for PDF", False, False, "none: Chromium, Chrome or Edge", error.hint)
 
 
 def _check_cache() -> Check:
