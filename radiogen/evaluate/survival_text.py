@@ -28,7 +28,7 @@ def months_text(days: float | None) -> str:
         >>> months_text(365.25), months_text(None)
         ('12.0', 'not reached')
     """
-    return "not reached" if days is None else f"{days / DAYS_PER['months']:.1f}"
+    return "not reached" if days is None else f"{round(days / DAYS_PER['months'], 1) + 0.0:.1f}"  # no minus zero
 
 
 def ratio_text(row: dict[str, Any]) -> str:
@@ -70,7 +70,9 @@ def summary_text(metrics: dict[str, Any]) -> str:
         f"{group['name']} {median_text(group)} ({group['n_events']} of {group['n']} died)"
         for group in metrics["groups"]
     ]
-    sentences.append(f"Median survival [95 % interval]: {'; '.join(medians)}.")
+    start = metrics["input"].get("from_months")
+    counted = "" if start is None else f", counted from the landmark at {start:g} months"
+    sentences.append(f"Median survival [95 % interval]{counted}: {'; '.join(medians)}.")
     if metrics["log_rank"] is not None:
         test = metrics["log_rank"]
         sentences.append(

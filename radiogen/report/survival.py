@@ -40,11 +40,13 @@ def kaplan_meier_figure(result: SurvivalResult) -> Canvas:
         _draw_curve(curve_axes, result.km_table[result.km_table["group"] == name], index)
     months = sorted(result.at_risk["start_months"].unique())
     longest = float(result.km_table["time_months"].max())
+    start = result.metrics["input"].get("from_months")
+    since = "time zero" if start is None else f"the landmark at {start:g} months"
     curve_axes.set(
         ylim=(0, 1.03),
         xlim=(0, max(longest * 1.02, 1e-6)),
         ylabel="Probability of overall survival",
-        xlabel="Months since time zero",
+        xlabel=f"Months since {since}",
     )
     curve_axes.set_xticks(months)
     curve_axes.axhline(0.5, color=HAIR, linewidth=0.8, zorder=0)

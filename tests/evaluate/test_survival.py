@@ -527,6 +527,7 @@ def test_immortal_time_is_named_and_a_landmark_takes_it_away() -> None:
     landmark = survival_analysis(table, SurvivalSettings(group_by="chemo_yes1_no0", from_months=3)).metrics
     assert landmark["log_rank"]["p"] > 0.01
     assert landmark["n"] == (lived > 3 * 30.4375).sum()
+    assert "counted from the landmark at 3 months" in landmark["summary"]
     assert not any("immortal time" in note for note in landmark["notes"])
     with pytest.raises(CohortError, match="earlier"):
         survival_analysis(table, SurvivalSettings(from_months=500))

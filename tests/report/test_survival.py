@@ -46,8 +46,9 @@ def test_counts_do_not_run_into_one_another(result: SurvivalResult) -> None:
 
 
 def test_one_group_has_no_test_and_no_second_curve() -> None:
-    alone = survival_analysis(patients(60), SurvivalSettings(covariates=()))
+    alone = survival_analysis(patients(60), SurvivalSettings(covariates=(), from_months=2))
     figure = kaplan_meier_figure(alone)
+    assert figure.axes[0].get_xlabel() == "Months since the landmark at 2 months"
     assert not any("Log-rank" in text for text in words(figure))
     assert forest_figure(alone.metrics) is None
     assert list(survival_figures(alone)) == ["kaplan_meier"]
