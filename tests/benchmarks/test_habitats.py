@@ -31,8 +31,8 @@ pytestmark = pytest.mark.benchmark
 COMMAND = "pytest -o addopts= -m benchmark tests/benchmarks/test_habitats.py"
 NUMBERS = (3, 4, 5)
 FIRST_SEED = 300
-N_PLANTED = {"none": 10, "fae": 3}
-N_WITHOUT = {"none": 5, "fae": 2}
+N_PLANTED = {"none": 10, "fae": 2}
+N_WITHOUT = {"none": 5, "fae": 1}
 """How many cohorts of each kind; the checks of types that every other test runs under would double the time, so they are off in `COMMAND`."""
 
 N_REPEATS = 20
