@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from radiogen.cohort.table import read_cohort
 from radiogen.config.survival import SurvivalSettings
 from radiogen.errors import CohortError
 from radiogen.evaluate.survival import survival_analysis
@@ -86,3 +89,15 @@ def test_strata_and_clusters_that_cannot_be_are_refused(late: pd.DataFrame) -> N
         survival_analysis(late, SurvivalSettings(**BASE, cox_strata="idh"))
     with pytest.raises(CohortError, match="2 different value"):
         survival_analysis(late, SurvivalSettings(**BASE, cluster="sex"))
+
+
+def test_a_cohort_table_may_hold_entry_days(tmp_path: Path) -> None:
+    path = tmp_path / "cohort.csv"
+    path.write_text("case,os_days,os_event,entry_days\na,100,1,10\nb,200,0,\n")
+    table = read_cohort(path)
+    assert table["entry_days"].tolist()[0] == 10.0
+    assert read_follow_up(table, SurvivalSettings()).facts["n_late"] == 1
+    path.write_text("case,os_days,os_event,entry_days\na,100,1,soon\nb,200,0,-1\n")
+    with pytest.raises(CohortError, match="2 problem") as caught:
+        read_cohort(path)
+    assert all("entry_days" in problem for problem in caught.value.problems)
