@@ -211,17 +211,13 @@ def write_application_page(
     """
     fractions = features.filter(regex=r"^habitat_fraction_|^habitat_high_risk$")
     fractions.columns = [name.removeprefix("habitat_").replace("_", " ") for name in fractions.columns]
-    text = [
-        f"A frozen model of {model.k} habitats (maps {', '.join(model.maps)}, region {model.region}) that was learned from "
-        f"{model.facts.get('n_training_patients', 'an unknown number of')} patients divided {len(features)} case(s); nothing was "
-        "learned from these.",
-        *(f"Left out: {one}" for one in failed),
-    ]
-    sections = [
-        Section("Cases", text=text, tables=[Table(fractions.round(3), "Part of the region that each habitat takes.")]),
-        *_maps(pictures),
-    ]
-    write_page(path, "Tumour habitats of new cases", sections, lead=text[0], provenance=provenance)
+    lead = (
+        f"A frozen model of {model.k} habitats (maps {', '.join(model.maps)}, region {model.region}), learned from "
+        f"{model.facts.get('n_training_patients', 'an unknown number of')} patients, divided {len(features)} case(s); it learned nothing here."
+    )
+    table = Table(fractions.round(3), "Part of the region that each habitat takes.")
+    cases = Section("Cases", text=[f"Left out: {one}" for one in failed], tables=[table])
+    write_page(path, "Tumour habitats of new cases", [cases, *_maps(pictures)], lead=lead, provenance=provenance)
 
 
 def _shown(clusters: pd.DataFrame) -> pd.DataFrame:
