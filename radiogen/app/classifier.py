@@ -15,6 +15,7 @@ from radiogen.app.steps import Finished, Say, raise_first
 from radiogen.errors import CaseError, InputError
 from radiogen.pipeline.predict import warnings_about
 from radiogen.pipeline.predict_cohort import predict_cohort
+from radiogen.pipeline.survival_predict import is_risk_model
 
 _PLACED = ("location", "network")
 """Branches that need to know how a case was brought to template space."""
@@ -86,6 +87,10 @@ def predict(done: Finished, model: Path, *, say: Say = lambda line: None) -> Pre
         InputError: the model cannot be used.
         CaseError: the features of the case could not be made.
     """
+    if is_risk_model(model):
+        raise InputError(
+            "This is a survival model, which tells risks; a classifier is accepted here.", hint="Use radiogen predict."
+        )
     say("Computing what the model looks at: this can take minutes")
     out = done.study / "prediction"
     files: dict[str, dict[str, str]] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,17 @@ import numpy as np
 import pandas as pd
 
 from radiogen.cohort.case import CaseImages, read_case, read_case_mask
+from radiogen.cohort.masks import region_volumes_ml
 from radiogen.cohort.nifti import read_grid, read_image, read_labels
 from radiogen.cohort.table import present_sequences, read_cohort
 from radiogen.errors import CohortError, ImageError
+from radiogen.pipeline.case_maps import CaseMap, maps_of_cases, place_from_table
 from radiogen.registry import did_you_mean
 from radiogen.report.case_page import (
     CaseFacts,
     CasePrediction,
     call_words,
     place_from_mask,
-    place_words,
     write_case_index,
     write_case_page,
 )
@@ -36,7 +36,7 @@ from radiogen.report.words import number, target_words
 from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs, read_sidecar
 from radiogen.run.quarantine import Failure, write_failures
-from radiogen.segment.cohort import entropy_path, mask_path
+from radiogen.segment.cohort import mask_path
 from radiogen.types import ED, LabelVolume
 
 log = logging.getLogger(__name__)
@@ -48,22 +48,6 @@ ALL, NONE = "all", "none"
 _LAYOUT = 1
 """Raised when a page looks different, so that pages are made again."""
 _STILL_WIDTH_PX = 900
-_LOBE_END = "_fraction"
-
-
-@dataclass(frozen=True)
-class CaseMap:
-    """A file that can lie over a case's slices.
-
-    Args:
-        path: NIfTI on the case's voxels.
-        title: what it is.
-        kind: `habitats` (labels) or what is measured, for the scale.
-    """
-
-    path: Path
-    title: str
-    kind: str
 
 
 def chosen_cases(asked: str, cohort: pd.DataFrame) -> list[str]:
@@ -130,18 +114,51 @@ def run_case_pages(
     cohort = read_cohort(table)
     cases = chosen_cases(asked, cohort)
     predictions = predictions_of_cases(study)
-    flags = _flags(study / "quality.csv")
-    maps = maps_of_cases(study, cases)
+    told = {case: CaseFacts(case, predictions=predictions.get(case, ())) for case in cases}
+    return write_pages(study, cohort, told, jobs=jobs, dask=dask, progress=progress, synthetic=synthetic)
+
+
+def write_pages(
+    folder: Path,
+    cohort: pd.DataFrame,
+    told: Mapping[str, CaseFacts],
+    *,
+    of_study: bool = True,
+    jobs: int = 1,
+    dask: str | None = None,
+    progress: bool = False,
+    synthetic: bool = False,
+) -> tuple[list[str], list[Failure]]:
+    """Write `cases/<case>.html` and `cases/index.html` below a folder; volumes, place, flags and maps are taken from what stands in it.
+
+    Args:
+        folder: study folder, or that of the predictions of a saved model.
+        cohort: rows with images.
+        told: case -> what models said of it.
+        of_study: the folder has a report to go back to.
+        jobs: cases worked on at the same time.
+        dask: scheduler address of a Dask cluster to use instead.
+        progress: show a progress bar.
+        synthetic: the patients are made up.
+
+    Returns:
+        Cases with a page, and those that failed.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    flags = _flags(folder / "quality.csv")
+    maps = maps_of_cases(folder, list(told))
     items: dict[str, _Item] = {
-        case: (_row(cohort, case), predictions.get(case, ()), flags.get(case, ()), maps.get(case, ())) for case in cases
+        case: (_row(cohort, case), facts, flags.get(case, ()), maps.get(case, ())) for case, facts in told.items()
     }
-    work = _Page(study, synthetic)
+    work = _Page(folder, of_study, synthetic)
     done, failures = run_cases(work, items, stage=STAGE, jobs=jobs, dask=dask, progress=progress)
-    write_failures(study / "failed.csv", failures, stages=[STAGE])
-    listed = [str(case) for case in cohort.index if page_path(study, str(case)).is_file()]
+    write_failures(folder / "failed.csv", failures, stages=[STAGE])
+    listed = [str(case) for case in cohort.index if page_path(folder, str(case)).is_file()]
     if listed:
-        rows = index_rows(cohort.loc[listed], predictions)
-        write_case_index(study / FOLDER / "index.html", rows, synthetic=synthetic)
+        rows = index_rows(cohort.loc[listed], {case: facts.predictions for case, facts in told.items()})
+        write_case_index(folder / FOLDER / "index.html", rows, of_study=of_study, synthetic=synthetic)
     log.info("case pages: %d written or kept, %d failed", len(done), len(failures))
     return list(done), failures
 
@@ -197,37 +214,13 @@ def _flags(path: Path) -> dict[str, tuple[str, ...]]:
     return {str(case): (text,) for case, text in table["flags"].items() if text} if "flags" in table else {}
 
 
-def maps_of_cases(study: Path, cases: Sequence[str]) -> dict[str, tuple[CaseMap, ...]]:
-    """Return case -> maps of it that stand anywhere in a study: explanations, habitats, disconnected weight, uncertainty.
-
-    Args:
-        study: study folder.
-        cases: whose maps.
-    """
-    found: dict[str, list[CaseMap]] = {case: [] for case in cases}
-    for listing in sorted(study.rglob("explanations.csv")):
-        table = pd.read_csv(listing, dtype={"case": str, "network": str, "map": str})
-        for row in table[table["case"].isin(cases)].itertuples():
-            title = f"What the classifier on images looks at ({row.network})"
-            found[str(row.case)].append(CaseMap(listing.parent / str(row.map), title, "importance, no unit"))
-    for facts in sorted(study.rglob("habitats.json")):
-        for case in cases:
-            found[case].append(CaseMap(facts.parent / "maps" / f"{case}.nii.gz", "Habitats", "habitats"))
-    folders = sorted({path.parent for path in study.rglob("*_disconnected.nii.gz")})
-    for case in cases:
-        for folder in folders:
-            path = folder / f"{case}_disconnected.nii.gz"
-            found[case].append(CaseMap(path, "Disconnected weight of the network", "connection weight, no unit"))
-        found[case].append(CaseMap(entropy_path(study, case), "Uncertainty of the mask", "entropy, bits"))
-    return {case: tuple(each for each in maps if each.path.is_file()) for case, maps in found.items()}
-
-
-_Item = tuple[pd.Series, tuple[CasePrediction, ...], tuple[str, ...], tuple[CaseMap, ...]]
+_Item = tuple[pd.Series, CaseFacts, tuple[str, ...], tuple[CaseMap, ...]]
 
 
 @dataclass(frozen=True)
 class _Page:
     study: Path
+    of_study: bool
     synthetic: bool
 
     def __call__(
@@ -236,16 +229,17 @@ class _Page:
         item: _Item,
     ) -> None:
         """Write the page of one case, unless the page of exactly this is there."""
-        row, predictions, flags, maps = item
+        row, said, flags, maps = item
         page, sidecar = page_path(self.study, case), read_sidecar(mask_path(self.study, case))
         has_mask = isinstance(row.get("mask"), str)
         files = {**present_sequences(row), **({"mask": row["mask"]} if has_mask else {})}
         files |= {each.path.relative_to(self.study).as_posix(): each.path for each in maps}
         drawn = self.study / "qc" / f"{case}.png"  # of `radiogen segment`: the same picture, drawn already
         files |= {"picture": drawn}
-        place = _place_from_table(self.study, case)
-        links = _links(self.study, case)
-        told = {"mask": _told(sidecar), "predictions": [vars(each) for each in predictions], "flags": list(flags)}
+        place = place_from_table(self.study, case)
+        links = _links(self.study, case, self.of_study)
+        told = {"mask": _told(sidecar), "predictions": [vars(each) for each in said.predictions], "flags": list(flags)}
+        told |= {"risk": list(said.risk), "notes": list(said.notes)}
         settings = {"layout": _LAYOUT, "synthetic": self.synthetic, "place": place, "links": links, **told}
         provenance = Provenance(STAGE, settings, hash_inputs(files))
         if provenance.is_current([page]):
@@ -255,8 +249,17 @@ class _Page:
         content, notes = _content(images, labels, maps, drawn)
         if not place and labels is not None:
             place = place_from_mask(labels, next(iter(images.images.values())))
-        facts = CaseFacts(
-            case, _told(sidecar), images.missing, place, tuple(flags), tuple(predictions), tuple(notes), links
+        measured = _told(sidecar)
+        if not measured and labels is not None:
+            measured = {**region_volumes_ml(labels, images.grid), "method": "given"}
+        facts = replace(
+            said,
+            mask=measured,
+            missing=images.missing,
+            place=place,
+            flags=flags,
+            notes=(*said.notes, *notes),
+            links=links,
         )
         foot = {"stage": STAGE, "inputs": dict(provenance.inputs)}
         write_case_page(page, facts, content, provenance=foot, synthetic=self.synthetic)
@@ -321,32 +324,8 @@ def _habitats(each: CaseMap) -> LabelLayer:
     return LabelLayer(each.title, labels, colours, {habitat: f"habitat {habitat}" for habitat in numbers})
 
 
-@lru_cache(maxsize=2)
-def _location_table(path: Path, changed_ns: int) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"case": str}).set_index("case")
-
-
-def _place_from_table(study: Path, case: str) -> str:
-    path = study / "features" / "location.csv"
-    if not path.is_file():
-        return ""
-    table = _location_table(path, path.stat().st_mtime_ns)
-    start = "location_wt_"
-    if case not in table.index or pd.isna(_row(table, case).get(f"{start}left_fraction", np.nan)):
-        return ""
-    row = _row(table, case)
-    tissues = {"left", "right", "grey_matter", "white_matter", "ventricle", "unlabelled", "largest_lesion"}
-    lobes = {
-        name.removeprefix(start).removesuffix(_LOBE_END): float(row[name])
-        for name in table.columns
-        if name.startswith(start) and name.endswith(_LOBE_END) and pd.notna(row[name])
-    }
-    named = {lobe: share for lobe, share in lobes.items() if lobe not in tissues}
-    return place_words(float(row[f"{start}left_fraction"]), "by registration to MNI152", named)
-
-
-def _links(study: Path, case: str) -> dict[str, str]:
-    links = {"All cases": "index.html", "The study's report": "../report.html"}
+def _links(study: Path, case: str, of_study: bool) -> dict[str, str]:
+    links = {"All cases": "index.html", **({"The study's report": "../report.html"} if of_study else {})}
     for path in sorted(study.rglob(f"{case}_disconnected.nii.gz")):
         if path.with_name(f"{case}.html").is_file():
             links["What the tumour disconnects"] = f"../{path.parent.relative_to(study).as_posix()}/{case}.html"

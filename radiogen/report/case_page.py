@@ -33,6 +33,7 @@ class CasePrediction:
         truth: 1 positive, 0 negative, None unknown.
         unusual: the case was flagged as unlike the training cases.
         verdict: of the classifier as a whole, a key of `page.STATUS_WORDS`.
+        trained_on: whether a saved model had the patient in its training; None for an out-of-fold prediction, which never had.
     """
 
     target: str
@@ -43,6 +44,7 @@ class CasePrediction:
     truth: int | None = None
     unusual: bool = False
     verdict: str = "undetermined"
+    trained_on: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class CaseFacts:
         missing: sequences that the case does not have.
         place: sentence on where the tumour lies; empty where it is not known.
         flags: what preprocessing found wrong with the images.
-        predictions: of the study's classifiers.
+        predictions: of the study's classifiers, or of a saved one.
+        risk: sentences on what a saved survival model says; empty without one.
         notes: what else a reader must know, such as maps that could not be shown.
         links: words -> file, relative to the page.
     """
@@ -66,6 +69,7 @@ class CaseFacts:
     place: str = ""
     flags: Sequence[str] = ()
     predictions: Sequence[CasePrediction] = ()
+    risk: Sequence[str] = ()
     notes: Sequence[str] = ()
     links: Mapping[str, str] = field(default_factory=dict)
 
@@ -94,6 +98,7 @@ def write_case_page(
         Section("Slices", widgets=[viewer(content)]),
         *_size_section(facts),
         *_prediction_section(facts.predictions),
+        *([Section("What the survival model says", facts.risk)] if facts.risk else []),
         *_doubt_section(facts),
     ]
     if facts.links:
@@ -226,10 +231,17 @@ def _size_section(facts: CaseFacts) -> list[Section]:
 def _prediction_section(predictions: Sequence[CasePrediction]) -> list[Section]:
     if not predictions:
         return []
-    text = [
-        "Every probability below was given by models that had not seen this patient in training. A probability is worth no more than its classifier: "
+    saved = [each for each in predictions if each.trained_on is not None]
+    worth = (
+        "A probability is worth no more than its classifier: "
         "where that is no better than chance or than trivial facts, do not read it as a finding."
-    ]
+    )
+    if any(each.trained_on for each in saved):
+        origin = "This patient was in the training of the model: its answer proves nothing."
+    elif saved:
+        origin = "The probability below is that of a saved model, which was not trained on this patient."
+    else:
+        origin = "Every probability below was given by models that had not seen this patient in training."
     rows = []
     for each in predictions:
         words = target_words(each.target)
@@ -246,8 +258,9 @@ def _prediction_section(predictions: Sequence[CasePrediction]) -> list[Section]:
                 "the classifier is": STATUS_WORDS.get(each.verdict, each.verdict).lower(),
             }
         )
-    caption = "Out-of-fold predictions. A call is made where a conformal set holds one class only; its coverage is on the classifier's page."
-    return [Section("What the classifiers said", text, tables=[Table(pd.DataFrame(rows), caption)])]
+    caption = "Predictions of a saved model." if saved else "Out-of-fold predictions."
+    caption += " A call is made where a conformal set holds one class only; its coverage is on the classifier's page."
+    return [Section("What the classifiers said", [f"{origin} {worth}"], tables=[Table(pd.DataFrame(rows), caption)])]
 
 
 def _doubt_section(facts: CaseFacts) -> list[Section]:
@@ -260,12 +273,13 @@ def _doubt_section(facts: CaseFacts) -> list[Section]:
     return [Section("What else must be known", told or ["Nothing was flagged."])]
 
 
-def write_case_index(path: str | Path, rows: pd.DataFrame, *, synthetic: bool = False) -> None:
+def write_case_index(path: str | Path, rows: pd.DataFrame, *, of_study: bool = True, synthetic: bool = False) -> None:
     """Write the list of all case pages, which stands in the same folder.
 
     Args:
         path: the page.
         rows: index `case`; columns as they are to be shown.
+        of_study: the cases are those of a study with a report; else those that a saved model was applied to.
         synthetic: the patients are made up.
 
     Raises:
@@ -274,9 +288,18 @@ def write_case_index(path: str | Path, rows: pd.DataFrame, *, synthetic: bool = 
     table = rows.reset_index()
     table["case"] = [link_cell(str(case), f"{case}.html") for case in table["case"]]
     lead = f"{count(len(rows), 'case')}, one page each. Research use only: look at every mask before a number is used."
-    caption = "Select a case for its slices. Probabilities are out of fold: by models that had not seen the patient."
-    sections = [
-        Section("Cases", tables=[Table(table, caption)]),
-        Section("The study", links={"The study's report": "../report.html"}),
-    ]
-    write_page(path, "Cases of the study", sections, lead=lead, synthetic=synthetic)
+    caption = "Select a case for its slices. "
+    if of_study:
+        caption += "Probabilities are out of fold: by models that had not seen the patient."
+        around = Section("The study", links={"The study's report": "../report.html"})
+    else:
+        caption += "What the saved model says; what speaks against it is on the case's page and in predictions.csv."
+        around = Section("The table", links={"predictions.csv": "../predictions.csv"})
+    sections = [Section("Cases", tables=[Table(table, caption)]), around]
+    write_page(
+        path,
+        "Cases of the study" if of_study else "Cases and what the model says",
+        sections,
+        lead=lead,
+        synthetic=synthetic,
+    )

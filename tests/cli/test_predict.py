@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from radiogen.cli.main import app
+from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.config.evaluate import EvaluateSettings
+from radiogen.config.phantoms import PhantomSettings
 from radiogen.pipeline.classify import run_classify
 from tests.fusion.data import FAST, made_up
 
@@ -73,6 +75,26 @@ def test_a_cohort_runs_the_models_own_branches(clinical_model: Path, tmp_path: P
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "features" / "clinical.csv").is_file()
     assert pd.read_csv(tmp_path / "out" / "predictions.csv")["missing_features"].tolist() == [0, 0]
+
+
+def test_cases_with_images_get_a_page_each(clinical_model: Path, tmp_path: Path) -> None:
+    table = write_phantom_cohort(tmp_path / "made", 2, settings=PhantomSettings(spacing_mm=4.0))
+    rows = pd.read_csv(table, dtype=str)
+    rows["mask"] = [f"truth/{case}.nii.gz" for case in rows["case"]]
+    rows["case"] = rows["patient"] = ["new-1", "case-001"]
+    rows.to_csv(table, index=False)
+    result = run(clinical_model, table, "-o", tmp_path / "out", "--quiet")
+    assert result.exit_code == 0, result.output
+    pages = {case: (tmp_path / "out" / "cases" / f"{case}.html").read_text() for case in ("new-1", "case-001")}
+    assert "which was not trained on this patient" in pages["new-1"]
+    assert "in the training of the model: its answer proves nothing" in pages["case-001"]
+    assert all("Volumes of the tumour" in page and "viewer-data" in page for page in pages.values())
+    index = (tmp_path / "out" / "cases" / "index.html").read_text()
+    assert "new-1.html" in index
+    assert "report.html" not in index
+    again = run(clinical_model, table, "-o", tmp_path / "bare", "--quiet", "--no-case-pages")
+    assert again.exit_code == 0, again.output
+    assert not (tmp_path / "bare" / "cases").exists()
 
 
 def test_files_of_the_training_are_given_by_a_config(clinical_model: Path, tmp_path: Path) -> None:

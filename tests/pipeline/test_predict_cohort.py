@@ -17,12 +17,6 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
         predict_cohort(tmp_path, tmp_path / "cohort.csv", tmp_path / "out")
 
 
-def test_a_survival_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "is_risk_model", lambda folder: True)
-    with pytest.raises(InputError, match="a survival model, which tells risks"):
-        predict_cohort(tmp_path, tmp_path / "cohort.csv", tmp_path / "out")
-
-
 def test_tables_of_others_cannot_be_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     card = {"features": {"clinical": 2, "mine": 7}, "feature_settings": {}}
     monkeypatch.setattr(module, "load_model", lambda folder: SimpleNamespace(card=card))
