@@ -182,8 +182,9 @@ def test_a_frozen_model_divides_new_cases_and_a_broken_one_is_left_out(
     fitted: tuple[Path, Path], tmp_path: Path
 ) -> None:
     folder, out = fitted
-    new = pd.read_csv(folder / "cohort.csv", dtype=str).iloc[[3, 4]]
+    new = pd.read_csv(folder / "cohort.csv", dtype=str).iloc[[3, 4, 5]]
     new.loc[4, "mask"] = None
+    new.loc[5, "t1n"] = None
     new.to_csv(tmp_path / "new.csv", index=False)
     code, output = run("apply", out / "model", tmp_path / "new.csv", "-o", tmp_path / "out")
     assert code == 1
@@ -192,7 +193,9 @@ def test_a_frozen_model_divides_new_cases_and_a_broken_one_is_left_out(
         pd.read_csv(path / "habitats.csv", index_col="case").loc["case3"] for path in (tmp_path / "out", out)
     )
     pd.testing.assert_series_equal(ours, theirs)
-    assert pd.read_csv(tmp_path / "out/failed.csv")["case"].tolist() == ["case4"]
+    failed = pd.read_csv(tmp_path / "out/failed.csv").set_index("case")["cause"]
+    assert failed.index.tolist() == ["case4", "case5"]
+    assert "has no t1n; the model needs t1n, t1c, t2f" in failed["case5"]
     for name in ("maps/case3.nii.gz", "pictures/case3.png"):
         assert (tmp_path / "out" / name).read_bytes() == (out / name).read_bytes()
     page = (tmp_path / "out/report.html").read_text()

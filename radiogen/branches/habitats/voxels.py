@@ -105,6 +105,12 @@ def read_case_voxels(row: pd.Series, maps: Sequence[str], region: str, folder: P
         ImageError: a file cannot be used, or the region is almost empty.
         GeometryError: the files do not share their voxels.
     """
+    missing = [name for name in maps if not _is_path(row.get(name))]
+    if missing:
+        raise ImageError(
+            f"The case has no {', '.join(missing)}; the model needs {', '.join(maps)}.",
+            hint="Leave the case out, or fit a model to the maps that every case has (--maps).",
+        )
     paths = {name: str((folder or Path()) / row[name]) for name in maps}
     images = read_each(paths, read_image)
     if not _is_path(row.get("mask")):
