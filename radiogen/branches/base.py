@@ -129,6 +129,9 @@ class FeatureBranch(TransformerMixin, BaseEstimator, ABC):
         on_failure: `raise`, or `skip` to leave failing cases out of the table that `transform` returns.
     """
 
+    settings_class: ClassVar[type[StageSettings]] = StageSettings
+    """What its settings are read into where only the branch's name is known; a branch of another package sets its own."""
+
     def __init__(
         self,
         settings: StageSettings,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from radiogen.config.base import StageSettings
@@ -59,6 +61,9 @@ class StudySettings(StageSettings):
 
     branches: tuple[str, ...] = ("clinical", "radiomics")
     """Branches that are fused."""
+
+    other_branches: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings of branches of other packages, by the branch's name."""
 
     targets: tuple[str, ...] | None = None
     """Targets to classify (idh, mgmt, codeletion, grade); by default every one with `min_per_class` known cases of each class."""

@@ -44,9 +44,10 @@ def maps_of_cases(study: Path, cases: Sequence[str]) -> dict[str, tuple[CaseMap,
         for row in table[table["case"].isin(cases)].itertuples():
             title = f"What the classifier on images looks at ({row.network})"
             found[str(row.case)].append(CaseMap(listing.parent / str(row.map), title, "importance, no unit"))
-    for facts in sorted(study.rglob("habitats.json")):
+    # A fit writes both, a model that was applied the table only.
+    for folder in sorted({path.parent for path in study.rglob("habitats.*") if path.suffix in {".json", ".csv"}}):
         for case in cases:
-            found[case].append(CaseMap(facts.parent / "maps" / f"{case}.nii.gz", "Habitats", "habitats"))
+            found[case].append(CaseMap(folder / "maps" / f"{case}.nii.gz", "Habitats", "habitats"))
     folders = sorted({path.parent for path in study.rglob("*_disconnected.nii.gz")})
     for case in cases:
         for folder in folders:

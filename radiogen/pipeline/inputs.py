@@ -129,7 +129,7 @@ def from_cohort(
     failures: list[Failure] = []
     used: dict[str, Any] = {}
     for name in chosen:
-        stage = _SETTINGS.get(name, StageSettings).parse((settings or {}).get(name, {}))
+        stage = settings_of_branch(name, (settings or {}).get(name, {}))
         features[name], failed = run_features(name, cohort, out, stage, jobs=jobs, dask=dask, progress=progress)
         failures += failed
         used[name] = card_settings(stage)
@@ -138,6 +138,24 @@ def from_cohort(
         facts = ClinicalBranch(ClinicalSettings(), jobs=jobs, on_failure="skip").extract(cohort).features
         return Inputs(features, with_volume(cohort, {CLINICAL: facts}), used, failures)
     return Inputs(features, with_volume(cohort, features), used, failures)
+
+
+def settings_of_branch(name: str, values: Mapping[str, Any]) -> StageSettings:
+    """Return the settings of a registered branch, ours or another package's.
+
+    Args:
+        name: of the branch.
+        values: what is set.
+
+    Raises:
+        ConfigError: the branch is unknown, or a setting is.
+
+    Example:
+        >>> settings_of_branch("clinical", {"volumes": False}).volumes
+        False
+    """
+    known = _SETTINGS.get(name) or BRANCHES.load(name).settings_class
+    return known.parse(dict(values))
 
 
 def card_settings(settings: StageSettings) -> dict[str, Any]:

@@ -15,12 +15,16 @@ from radiogen.errors import InputError
 from radiogen.fusion.bundle import load_model
 from radiogen.fusion.inner_scores import GRAPHS, IMAGES
 from radiogen.fusion.survival_bundle import load_risk_model
+from radiogen.pipeline.classify_habitats import HABITATS
+from radiogen.pipeline.habitats_apply import run_habitats_apply
 from radiogen.pipeline.inputs import Inputs, from_cohort, read_labels, settings_from_card
 from radiogen.pipeline.predict import Bundle, PredictedCases, is_graph_model, is_image_model, run_predict
 from radiogen.pipeline.survival_predict import is_risk_model, run_predict_risk
 from radiogen.run.quarantine import write_failures
 
-_SCORED = (IMAGES, GRAPHS)
+_LEARNED = (IMAGES, GRAPHS, HABITATS)
+"""Branches that were learned with the classifier: their models stand in folders of these names beside it."""
+
 _STAGE = {IMAGES: "prepare-images", GRAPHS: "prepare-graphs"}
 
 
@@ -73,17 +77,24 @@ def predict_cohort(
     of_risk = is_risk_model(model)
     bundle: Bundle = load_risk_model(model) if of_risk else load_model(model)
     branches = list(bundle.card["features"])
-    foreign = sorted(set(branches) - {*BRANCHES.names(), *_SCORED})
+    foreign = sorted(set(branches) - {*BRANCHES.names(), *_LEARNED})
     if foreign:
         raise InputError(
             f"This model was trained on feature tables that radiogen did not make ({', '.join(foreign)}).",
             hint="Give the same kind of table to radiogen predict --features.",
         )
     inputs = from_cohort(
-        cohort, out, [name for name in branches if name not in _SCORED], labels=read_labels(labels) if labels else None,
+        cohort, out, [name for name in branches if name not in _LEARNED], labels=read_labels(labels) if labels else None,
         settings=settings_from_card(bundle.card["feature_settings"], params, files or {}), jobs=jobs, progress=progress,
     )  # fmt: skip
     _add_scores(model, branches, inputs, out, device, working)
+    if HABITATS in branches:
+        found_habitats = run_habitats_apply(
+            model / HABITATS, inputs.cohort, out / HABITATS, folder=cohort.parent, jobs=jobs, progress=progress
+        )
+        inputs.features[HABITATS], unread = found_habitats
+        inputs.failures.extend(unread)
+        write_failures(out / "failed.csv", unread, stages=[HABITATS])
     apply = run_predict_risk if of_risk else run_predict
     return PredictedCases(apply(model, inputs.features, out, cohort=inputs.cohort), inputs.failures, bundle)
 

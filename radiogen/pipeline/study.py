@@ -13,18 +13,17 @@ import pandas as pd
 from radiogen.cohort.table import TARGET_COLUMNS, write_cohort
 from radiogen.config.base import StageSettings
 from radiogen.config.study import StudySettings
-from radiogen.errors import CaseError, CohortError, ConfigError, InputError
+from radiogen.errors import CaseError, CohortError, InputError
 from radiogen.fusion.join import check_target
 from radiogen.pipeline.case_pages import run_case_pages
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.features import run_features
-from radiogen.pipeline.inputs import card_settings
+from radiogen.pipeline.inputs import card_settings, settings_of_branch
 from radiogen.pipeline.preprocess import run_preprocess
 from radiogen.pipeline.raw_cases import raw_cases_of_table
 from radiogen.pipeline.segment import run_segment
 from radiogen.pipeline.survival import run_survival
 from radiogen.pipeline.survival_model import RISK_GROUP, run_survival_model
-from radiogen.registry import did_you_mean
 from radiogen.report.reporting import write_reporting
 from radiogen.report.study import write_study_report
 from radiogen.run.atomic import make_folder
@@ -167,11 +166,9 @@ def _branch_settings(settings: StudySettings, branch: str) -> StageSettings:
         "network": settings.network,
         "radiomics": settings.radiomics,
     }
-    if branch not in known:
-        raise ConfigError(
-            f"'{branch}' is not a branch of a study: {', '.join(known)}.", hint=did_you_mean(branch, list(known))
-        )
-    return known[branch]
+    if branch in known:
+        return known[branch]
+    return settings_of_branch(branch, settings.other_branches.get(branch, {}))
 
 
 def _too_few(cohort: pd.DataFrame, target: str, least: int) -> str:

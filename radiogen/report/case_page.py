@@ -14,7 +14,8 @@ from radiogen.report.page import STATUS_WORDS, Section, Table, link_cell, write_
 from radiogen.report.slices import foreground
 from radiogen.report.style import REGION_WORDS, SEQUENCE_WORDS
 from radiogen.report.viewer import ViewerContent, viewer
-from radiogen.report.words import DASH, count, known, label, number, target_words, without_folders
+from radiogen.report.words import DASH, count, known, label, number, target_words
+from radiogen.run.quarantine import without_folders
 from radiogen.types import REGIONS, LabelVolume, Volume
 
 _MIDLINE_SHARE = 0.05

@@ -13,6 +13,7 @@ from radiogen.report.words import count, label, number
 _RISK_MODELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cox-elastic-net": ("Cox regression with an elastic-net penalty", ("cox1972", "simon2011")),
     "boosted-cox": ("gradient-boosted trees on the Cox partial likelihood", ("cox1972", "xgboost")),
+    "log-rank-forest": ("a random forest on log-rank scores", ("breiman2001",)),
     "cox-forest": ("bagged trees on the Cox partial likelihood", ("cox1972", "breiman2001")),
 }
 

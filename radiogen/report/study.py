@@ -35,10 +35,10 @@ from radiogen.report.words import (
     p_value,
     split_words,
     target_words,
-    without_folders,
 )
 from radiogen.run.atomic import write_json
 from radiogen.run.provenance import RESEARCH_USE, hash_inputs
+from radiogen.run.quarantine import without_folders
 from radiogen.types import Target
 
 _TARGET_ORDER = [target.value for target in Target]

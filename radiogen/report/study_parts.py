@@ -14,8 +14,8 @@ from PIL import Image
 from radiogen.report import style
 from radiogen.report.page import Figure, Picture, Section, Table
 from radiogen.report.style import INK, QUIET, REGION_WORDS, VERMILLION, new_figure, quiet_axes
-from radiogen.report.words import count, number, target_words, without_folders
-from radiogen.run.quarantine import read_failures
+from radiogen.report.words import count, number, target_words
+from radiogen.run.quarantine import read_failures, without_folders
 from radiogen.types import REGIONS, SEQUENCES
 
 MOST_PICTURES = 60

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -168,14 +167,3 @@ def rule_of(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
     settings = settings if isinstance(settings, Mapping) else {}
     inner = settings.get("evaluate", settings)
     return dict(inner) if isinstance(inner, Mapping) and "useful_auc" in inner else {}
-
-
-def without_folders(text: str) -> str:
-    """Return a text with absolute paths cut to their last part: a page travels, the machine it was made on does not.
-
-    Example:
-        >>> without_folders("/data/brain/7_t1.nii.gz does not exist (looked in /data/brain).")
-        '7_t1.nii.gz does not exist (looked in brain).'
-    """
-    text = re.sub(r"(?<![\w.:/<])/(?:[^\s/'\"(),;]+/)*([^\s/'\"(),;]+)", r"\1", text)
-    return re.sub(r"\b[A-Za-z]:\\(?:[^\s\\'\"(),;]+\\)*([^\s\\'\"(),;]+)", r"\1", text)

@@ -10,8 +10,6 @@ from pathlib import Path
 from radiogen.errors import OutputError
 from radiogen.run.atomic import make_folder
 
-logging.getLogger("radiogen").addHandler(logging.NullHandler())
-
 
 def log_to_console(*, quiet: bool = False, verbose: bool = False) -> None:
     """Send radiogen's log to standard error: errors with `quiet`, details with `verbose`, progress otherwise."""

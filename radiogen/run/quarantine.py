@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,13 +51,15 @@ class Failure:
 def write_failures(path: str | Path, failures: Iterable[Failure], *, stages: Iterable[str] = ()) -> None:
     """Write failed.csv: rows of other stages are kept, rows of the given stages are replaced, an empty result removes the file.
 
+    Paths are cut to their last part, because the table travels; the whole ones are in the log.
+
     Args:
         path: the study's failed.csv.
         failures: what failed now.
         stages: stages that were run now, whose earlier rows are no longer true.
     """
     path = Path(path)
-    new = [{name: getattr(failure, name) for name in COLUMNS} for failure in failures]
+    new = [{name: without_folders(getattr(failure, name)) for name in COLUMNS} for failure in failures]
     replaced = {*stages, *(row["stage"] for row in new)}
     old = read_failures(path)
     table = pd.concat(
@@ -74,3 +77,14 @@ def read_failures(path: str | Path) -> pd.DataFrame:
     if not Path(path).is_file():
         return pd.DataFrame(columns=COLUMNS, dtype=str)
     return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def without_folders(text: str) -> str:
+    """Return a text with absolute paths cut to their last part: a page travels, the machine it was made on does not.
+
+    Example:
+        >>> without_folders("/data/brain/7_t1.nii.gz does not exist (looked in /data/brain).")
+        '7_t1.nii.gz does not exist (looked in brain).'
+    """
+    text = re.sub(r"(?<![\w.:/<])/(?:[^\s/'\"(),;]+/)*([^\s/'\"(),;]+)", r"\1", text)
+    return re.sub(r"\b[A-Za-z]:\\(?:[^\s\\'\"(),;]+\\)*([^\s\\'\"(),;]+)", r"\1", text)

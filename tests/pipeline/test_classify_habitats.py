@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from radiogen.branches.habitats.model import load_model, save_model
+from radiogen.cohort.table import write_cohort
 from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.habitats import AutoencoderTraining
@@ -18,6 +19,7 @@ from radiogen.errors import ConfigError
 from radiogen.fusion.inner_scores import training_key
 from radiogen.pipeline import classify, classify_habitats
 from radiogen.pipeline.classify_habitats import fold_model, fold_settings, run_classify_habitats
+from radiogen.pipeline.predict_cohort import predict_cohort
 from tests.branches.habitats.planted import training
 from tests.cli.test_habitats import write_case
 
@@ -61,15 +63,16 @@ def test_the_classifier_gets_other_habitat_columns_in_every_fold(
 
     monkeypatch.setattr(classify_habitats, "run_classify", remember)
     monkeypatch.setattr(classify, "write_classification_report", lambda path, *_, **__: path.write_text("page"))
-    table = pd.DataFrame({"size": rng.normal(size=N)}, cohort.index)
+    cohort["age"] = rng.normal(50, 9, size=N)
+    table = cohort[["age"]]
     settings = ClassifySettings(classifiers=("elastic-net",), folds=2, repeats=1, sites="ignore", inner_folds=2)
     metrics, failures = run_classify_habitats(
-        {"mine": table}, cohort, "idh", tmp_path / "out", settings, HABITATS.model_copy(update={"encoder": "none"}), folder=tmp_path,
+        {"clinical": table}, cohort, "idh", tmp_path / "out", settings, HABITATS.model_copy(update={"encoder": "none"}), folder=tmp_path,
         evaluate=EvaluateSettings(bootstrap_resamples=100, permutations=99),
     )  # fmt: skip
     assert not failures
     assert metrics["n"] == N
-    assert metrics["branches"] == ["habitats", "mine"]
+    assert metrics["branches"] == ["clinical", "habitats"]
     assert any("given, not searched" in note for note in metrics["notes"])
     predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
     sides = {
@@ -82,5 +85,14 @@ def test_the_classifier_gets_other_habitat_columns_in_every_fold(
     card = json.loads((tmp_path / "out" / "model" / "card.json").read_text())
     assert card["feature_settings"]["habitats"]["clusters"] == [3, 3]
     assert load_model(tmp_path / "out" / "model" / "habitats").k == 3
+    write_cohort(cohort.assign(patient=cohort.index), tmp_path / "cohort.csv")
+    found = predict_cohort(tmp_path / "out" / "model", tmp_path / "cohort.csv", tmp_path / "new")
+    lacking = found.predictions.set_index("case")["missing_features"]
+    assert lacking.drop("case7").tolist() == [0] * (
+        N - 1
+    )  # its division was applied, and nobody computed the columns by hand
+    assert lacking["case7"] > 0
+    assert [failure.case for failure in found.failures] == ["case7"]
+    assert (tmp_path / "new" / "habitats" / "maps" / "case0.nii.gz").is_file()
     with pytest.raises(ConfigError, match="A feature table is called 'habitats'"):
         run_classify_habitats({"habitats": table}, cohort, "idh", tmp_path, settings, HABITATS, folder=tmp_path)
