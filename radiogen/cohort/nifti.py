@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
@@ -44,7 +45,7 @@ class Grid:
             shape[target] = self.shape[axis]
         return shape[0], shape[1], shape[2]
 
-    @property
+    @cached_property
     def canonical_affine(self) -> Affine:
         """Return the affine of the reordered (RAS) volume, mm."""
         return self.affine @ inv_ornt_aff(io_orientation(self.affine), self.shape)

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from radiogen.cohort.identifiers import identify
 from radiogen.errors import InputError
@@ -28,7 +26,7 @@ from radiogen.fusion.doubt import Doubt, decision_from_card
 from radiogen.fusion.familiarity import load_familiarity, save_familiarity
 from radiogen.fusion.join import scanner_matters
 from radiogen.fusion.reference import Reference, novelty
-from radiogen.fusion.trust import dumped, trusted_in
+from radiogen.fusion.trust import dumped, read_trusted
 from radiogen.resources import sha256_file
 from radiogen.run.atomic import write_csv, write_json, write_text, writing
 
@@ -217,15 +215,7 @@ def read_reference(folder: Path, card: Mapping[str, Any]) -> Reference:
 
 
 def _read_skops(path: Path) -> FusedModel:
-    try:
-        model = skops.io.load(path, trusted=trusted_in(path, TRUSTED_TYPES))
-    except (UntrustedTypesFoundException, TypeError) as error:
-        raise InputError(
-            f"{path} holds types that are not trusted: {error}",
-            hint="Nothing of it was run. Use a model made by radiogen.",
-        ) from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a model: {error}") from error
+    model = read_trusted(path, TRUSTED_TYPES)
     if not isinstance(model, FusedModel):
         raise InputError(f"{path} holds a {type(model).__name__}; a model made by radiogen classify is accepted.")
     return model
@@ -300,6 +290,54 @@ def in_training(card: Mapping[str, Any], patient: pd.Series) -> list[bool]:
     return [bool(hashes & set(training_hashes([str(case)], [str(who)], salt))) for case, who in patient.items()]
 
 
+def asked_features(reference: Reference, features: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that a model was trained on, in its order; what is absent or infinite is missing.
+
+    Args:
+        reference: what the training cases looked like.
+        features: one row per case.
+
+    Raises:
+        InputError: none of the model's features is there.
+    """
+    names = [str(name) for name in reference.ranges.index]
+    if not any(name in features.columns for name in names):
+        raise InputError(
+            f"None of the model's {len(names)} features is there; it needs {', '.join(names[:3])}, ...",
+            hint="Make the features with the same program and settings as in training.",
+        )
+    return features.reindex(columns=names).astype(float).replace([np.inf, -np.inf], np.nan)
+
+
+def doubts_of(
+    card: Mapping[str, Any], reference: Reference, complete: pd.DataFrame, patient: pd.Series
+) -> pd.DataFrame:
+    """Return what speaks against trusting a model's answers, whatever it answers.
+
+    Args:
+        card: of the model.
+        reference: what the training cases looked like.
+        complete: as `asked_features` returns it.
+        patient: patient id per case.
+
+    Returns:
+        Table indexed by case: `in_training, out_of_distribution, missing_features` (count), `beyond_range` (share of known features).
+    """
+    ever_known = reference.ranges.index[
+        reference.ranges["missing_share"] < 1
+    ]  # what no training case had is not missed
+    strange = novelty(complete, reference)
+    return pd.DataFrame(
+        {
+            "in_training": in_training(card, patient.loc[complete.index]),
+            "out_of_distribution": strange["out_of_distribution"].to_numpy(dtype=bool),
+            "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),
+            "beyond_range": strange["beyond_range"].to_numpy(dtype=float),
+        },
+        index=complete.index,
+    )
+
+
 def apply_model(
     bundle: ModelBundle, features: pd.DataFrame, patient: pd.Series, cohort: pd.DataFrame | None = None
 ) -> pd.DataFrame:
@@ -319,36 +357,18 @@ def apply_model(
     Raises:
         InputError: none of the model's features is there, or a site was not in training and the model refuses such.
     """
+    complete = asked_features(bundle.reference, features)
     names = bundle.feature_names
-    present = [name for name in names if name in features.columns]
-    if not present:
-        raise InputError(
-            f"None of the model's {len(names)} features is there; it needs {', '.join(names[:3])}, ...",
-            hint="Make the features with the same program and settings as in training.",
-        )
-    complete = features.reindex(columns=names).astype(float).replace([np.inf, -np.inf], np.nan)
-    ranges = bundle.reference.ranges
-    ever_known = ranges.index[ranges["missing_share"] < 1]  # what no training case had is not missed
-    strange = novelty(complete, bundle.reference)
-    branch_of = {str(name): str(branch) for name, branch in ranges["branch"].items()}
+    doubts = doubts_of(bundle.card, bundle.reference, complete, patient)
+    branch_of = {str(name): str(branch) for name, branch in bundle.reference.ranges["branch"].items()}
     rows = pd.DataFrame(index=complete.index) if cohort is None else cohort.reindex(complete.index)
     context = row_context(rows, names, [scanner_matters(name, branch_of) for name in names])
     probability = bundle.model.predict_proba(complete, context)[:, 1]
     told = pd.DataFrame({"y_prob": probability}, index=complete.index)
-    unlike = strange["out_of_distribution"].to_numpy(dtype=bool)
     if bundle.doubt is not None:
         told = bundle.doubt.columns(probability, complete)
-        unlike = unlike | (told.pop("out_of_distribution").to_numpy() == 1)
+        doubts["out_of_distribution"] |= told.pop("out_of_distribution").to_numpy() == 1
         told["strangeness"] = np.round(bundle.doubt.familiarity.strangeness(complete), 4)
-    found = pd.DataFrame(
-        {
-            "y_prob": np.round(told.pop("y_prob").to_numpy(dtype=float), 8),
-            "in_training": in_training(bundle.card, patient.loc[complete.index]),
-            "out_of_distribution": unlike,
-            "missing_features": complete[ever_known].isna().sum(axis=1).to_numpy(),
-            "beyond_range": strange["beyond_range"].to_numpy(dtype=float),
-        },
-        index=complete.index,
-    )
+    found = pd.DataFrame({"y_prob": np.round(told.pop("y_prob").to_numpy(dtype=float), 8)}, index=complete.index)
     shares = bundle.model.branch_weights(complete, context).round(8)
-    return pd.concat([found, told, shares], axis=1)
+    return pd.concat([found, doubts, told, shares], axis=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,26 +10,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import skops.io
 from jaxtyping import Float
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from radiogen.config.survival_model import SurvivalModelSettings
 from radiogen.errors import InputError
 from radiogen.fusion.bundle import (
     FORMAT,
     TRUSTED_TYPES,
-    in_training,
+    asked_features,
+    doubts_of,
     read_card,
     read_reference,
     reproducible_skops,
     training_hashes,
     write_card,
 )
-from radiogen.fusion.reference import Reference, fit_reference, novelty
+from radiogen.fusion.reference import Reference, fit_reference
 from radiogen.fusion.survival import HazardModel
 from radiogen.fusion.survival_nested import IMAGE, SurvivalTable, survival_column
-from radiogen.fusion.trust import dumped, trusted_in
+from radiogen.fusion.trust import dumped, read_trusted
 from radiogen.run.atomic import writing
 from radiogen.run.provenance import RESEARCH_USE, package_versions
 
@@ -162,17 +160,11 @@ def load_risk_model(folder: str | Path) -> RiskBundle:
     """
     folder = Path(folder)
     card = read_card(folder, FORMAT, FILES[:3])
-    path = folder / RISK_FILE
+    parts = read_trusted(folder / RISK_FILE, TRUSTED_TYPES)
     try:
-        parts = skops.io.load(path, trusted=trusted_in(path, TRUSTED_TYPES))
         model = HazardModel.from_parts(SurvivalModelSettings.parse(card["settings"]), parts)
-    except (UntrustedTypesFoundException, TypeError) as error:
-        raise InputError(
-            f"{path} holds types that are not trusted: {error}",
-            hint="Nothing of it was run. Use a model made by radiogen.",
-        ) from error
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a survival model: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / RISK_FILE} cannot be read as a survival model: {error}") from error
     return RiskBundle(model, read_reference(folder, card), card)
 
 
@@ -191,16 +183,8 @@ def apply_risk_model(bundle: RiskBundle, features: pd.DataFrame, patient: pd.Ser
     Raises:
         InputError: none of the model's features is there.
     """
-    names = bundle.feature_names
-    if not any(name in features.columns for name in names):
-        raise InputError(
-            f"None of the model's {len(names)} features is there; it needs {', '.join(names[:3])}, ...",
-            hint="Make the features with the same program and settings as in training.",
-        )
-    complete = features.reindex(columns=names).astype(float).replace([np.inf, -np.inf], np.nan)
+    complete = asked_features(bundle.reference, features)
     horizons = np.array(bundle.card["horizons_days"], dtype=float)
-    ever_known = bundle.reference.ranges.index[bundle.reference.ranges["missing_share"] < 1]
-    strange = novelty(complete, bundle.reference)
     found = pd.DataFrame(
         {
             "risk": np.round(bundle.model.risk(complete), _DIGITS),
@@ -211,11 +195,7 @@ def apply_risk_model(bundle: RiskBundle, features: pd.DataFrame, patient: pd.Ser
     survival = np.round(bundle.model.survival(complete, horizons), _DIGITS)
     for place, horizon in enumerate(horizons):
         found[survival_column(float(horizon))] = survival[:, place]
-    found["in_training"] = in_training(bundle.card, patient.loc[complete.index])
-    found["out_of_distribution"] = strange["out_of_distribution"].to_numpy(dtype=bool)
-    found["missing_features"] = complete[ever_known].isna().sum(axis=1).to_numpy()
-    found["beyond_range"] = strange["beyond_range"].to_numpy(dtype=float)
-    return found
+    return pd.concat([found, doubts_of(bundle.card, bundle.reference, complete, patient)], axis=1)
 
 
 def risk_card_text(card: Mapping[str, Any]) -> str:

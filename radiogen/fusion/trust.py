@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
 
 from radiogen.errors import InputError
 
@@ -51,3 +53,24 @@ def dumped(model: Any, known: Iterable[str]) -> bytes:
             hint="Let the classifier's package name it in its entry points of the group radiogen.classifiers.",
         )
     return data
+
+
+def read_trusted(path: Path, trusted: Sequence[str]) -> Any:
+    """Return what a skops file holds; nothing of it is run before its types are looked at.
+
+    Args:
+        path: the file.
+        trusted: names of types that may be in it beside those that `trusted_in` knows.
+
+    Raises:
+        InputError: it holds other types, or cannot be read.
+    """
+    try:
+        return skops.io.load(path, trusted=trusted_in(path, trusted))
+    except (UntrustedTypesFoundException, TypeError) as error:
+        raise InputError(
+            f"{path} holds types that are not trusted: {error}",
+            hint="Nothing of it was run. Use a model made by radiogen.",
+        ) from error
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a model: {error}") from error

@@ -73,7 +73,7 @@ def said_of_case(row: pd.Series, found: PredictedCases) -> CaseFacts:
 
 
 def _risk_words(row: pd.Series, trained_on: bool) -> list[str]:
-    group = f", {row['risk_group']} risk group" if isinstance(row.get("risk_group"), str) else ""
+    group = f", {row['risk_group']}" if isinstance(row.get("risk_group"), str) else ""
     told = [f"Risk {number(row['risk'], 2)}{group}."]
     for name in (name for name in row.index if str(name).startswith("survival_")):
         days = int(str(name).removeprefix("survival_").removesuffix("d"))

@@ -103,7 +103,8 @@ def chance_figure(metrics: Mapping[str, Any]) -> Figure | None:
         axes.axvline(0.5, color=INK, linewidth=1.0)
         if known(area):
             axes.axvline(float(area), color=VERMILLION, linewidth=2.0, label=_named("model, AUC", area, ends))
-            axes.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="none", fontsize=9)  # over the line of chance
+            # The frame covers the line of chance behind the words.
+            axes.legend(loc="upper left", frameon=True, framealpha=1, edgecolor="none", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(top=1.22 * float((counts / counts.sum()).max()))  # room for the legend
         axes.set_xlabel("AUC with shuffled labels")
