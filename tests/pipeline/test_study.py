@@ -17,6 +17,7 @@ from radiogen.cohort.phantoms import write_phantom_cohort
 from radiogen.config.phantoms import PhantomSettings
 from tests.cli.test_report import names_of_this_machine
 
+N = 15
 SETTINGS = """
 targets: [idh]
 radiomics: {image_types: {Original: {}}}
@@ -28,7 +29,7 @@ classify: {classifiers: [elastic-net]}
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
     (folder / "settings.yaml").write_text(SETTINGS)
-    return write_phantom_cohort(folder, 24, seed=3, settings=PhantomSettings(spacing_mm=4.0), jobs=2, progress=False)
+    return write_phantom_cohort(folder, N, seed=3, settings=PhantomSettings(spacing_mm=4.0), jobs=2, progress=False)
 
 
 def command(cohort: Path, study: Path) -> list[str]:
@@ -59,7 +60,7 @@ def test_everything_the_design_promises_is_there(undisturbed: Path) -> None:
         assert made[f"classify/idh/{name}"]
     assert "failed.csv" not in made
     volumes = pd.read_csv(undisturbed / "volumes.csv", dtype={"case": str}).set_index("case")
-    assert len(volumes) == 24
+    assert len(volumes) == N
     assert (volumes["wt_ml"] > 0).all()
 
 
@@ -71,7 +72,7 @@ def test_no_output_names_the_machine(undisturbed: Path) -> None:
 
 def test_methods_and_forms_tell_what_was_run_and_their_links_resolve(undisturbed: Path) -> None:
     methods = (undisturbed / "methods.md").read_text()
-    assert "24 cases of 24 patients" in methods
+    assert f"{N} cases of {N} patients" in methods
     assert "Classifiers were elastic-net logistic regression [" in methods  # the settings name no other
     assert "Image types: original." in methods
     assert "N4" not in methods  # nothing was preprocessed

@@ -81,7 +81,17 @@ def habitats(path: Path) -> None:
         "refits": [],
         "encoders": [],
     }
-    clusters = pd.DataFrame({"habitats": [2, 3], "loss": [0.1, 0.2]})
+    numbers = (
+        "valley",
+        "stability_loss",
+        "reference_stability_min",
+        "spread_left",
+        "reference_spread_min",
+        "silhouette",
+        "calinski_harabasz",
+        "gap",
+    )
+    clusters = pd.DataFrame({"habitats": [2, 3], "stands": False, **dict.fromkeys(numbers, 0.9)})
     picture = png(habitat_picture(*_brain(), (1.0, 1.0, 1.0), 2))
     points = [Evaluation(0.1, 2, 0.1, 0.5, 0.2, "random"), Evaluation(0.2, 3, 0.1, 0.5, 0.1, "improvement")]
     write_habitat_report(path, result, points, clusters, {"a": picture}, provenance={})
