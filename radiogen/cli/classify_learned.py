@@ -36,7 +36,6 @@ def from_images(
     from radiogen.branches.embedding.recipe_table import read_image_recipe
     from radiogen.pipeline.classify_images import run_classify_images, with_changes
     from radiogen.pipeline.classify_stacked import run_classify_stacked
-    from radiogen.run.quarantine import write_failures
 
     table = _table(cohort, labels)
     chosen = with_changes(read_image_recipe(recipe), {"seed": settings.seed, **changes})
@@ -52,10 +51,7 @@ def from_images(
         outcome = run_classify_images(
             chosen, table, target, output, settings, splits=tables["splits"], jobs=jobs, progress=progress
         )
-    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-images"])
-    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
-    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
+    _finish(target, outcome.metrics, outcome.failures, failed, output, "prepare-images")
 
 
 def from_graphs(
@@ -75,7 +71,6 @@ def from_graphs(
     from radiogen.branches.network.recipe_table import read_graph_recipe
     from radiogen.pipeline.classify_graphs import graph_recipe_with, run_classify_graphs
     from radiogen.pipeline.classify_graphs_stacked import run_graphs_stacked
-    from radiogen.run.quarantine import write_failures
 
     table = _table(cohort, labels)
     chosen = graph_recipe_with(read_graph_recipe(recipe), {"seed": settings.seed, "device": device})
@@ -92,12 +87,9 @@ def from_graphs(
         outcome = run_classify_graphs(
             chosen, table, target, output, settings, jobs=jobs, progress=progress, splits=tables["splits"]
         )
-    write_failures(output / "failed.csv", outcome.failures, stages=["prepare-graphs"])
-    typer.echo(f"{target}: {outcome.metrics['verdict']}\n  {outcome.metrics['verdict_text']}")
-    typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
     if not stacked:
         typer.echo(f"connections: {output / 'connections.csv'}")
-    fail_if_incomplete(len({failure.case for failure in [*failed, *outcome.failures]}), output / "failed.csv")
+    _finish(target, outcome.metrics, outcome.failures, failed, output, "prepare-graphs")
 
 
 def with_habitats(
@@ -115,7 +107,6 @@ def with_habitats(
     """Learn a division of the tumours in every fold, and use it beside the other branches."""
     from radiogen.errors import InputError
     from radiogen.pipeline.classify_habitats import HABITATS, fold_settings, run_classify_habitats
-    from radiogen.run.quarantine import write_failures
 
     others = tuple(name for name in tables["branches"] or ("clinical", "radiomics", HABITATS) if name != HABITATS)
     if cohort is None or len(targets) > 1:
@@ -135,10 +126,24 @@ def with_habitats(
         settings, fold_settings(k, settings.seed), folder=cohort.parent, feature_settings=inputs.settings, splits=tables["splits"],
         jobs=jobs, progress=progress,
     )  # fmt: skip
-    write_failures(output / "failed.csv", failures, stages=[HABITATS])
-    typer.echo(f"{targets[0]}: {metrics['verdict']}\n  {metrics['verdict_text']}")
+    _finish(targets[0], metrics, failures, inputs.failures, output, HABITATS)
+
+
+def _finish(
+    target: str,
+    metrics: Mapping[str, Any],
+    failures: list[Failure],
+    earlier: list[Failure],
+    output: Path,
+    stage: str,
+) -> None:
+    """Say the verdict and where things are; the exit code says whether cases failed, now or while features were made."""
+    from radiogen.run.quarantine import write_failures
+
+    write_failures(output / "failed.csv", failures, stages=[stage])
+    typer.echo(f"{target}: {metrics['verdict']}\n  {metrics['verdict_text']}")
     typer.echo(f"report: {output / 'report.html'}\nmodel:  {output / 'model'}")
-    fail_if_incomplete(len({failure.case for failure in [*inputs.failures, *failures]}), output / "failed.csv")
+    fail_if_incomplete(len({failure.case for failure in [*earlier, *failures]}), output / "failed.csv")
 
 
 def _beside(

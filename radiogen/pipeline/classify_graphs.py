@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings
 from radiogen.config.network_recipes import GraphModelSettings, GraphRecipe
-from radiogen.errors import RadiogenError
 from radiogen.evaluate.audit import Evaluation, evaluate_predictions
 from radiogen.fusion.graph_bundle import MODEL_FILES, graph_bundle, save_graph_model
 from radiogen.fusion.join import FusionTable, fusion_table
@@ -37,11 +36,11 @@ from radiogen.pipeline.graph_explanation import (
 )
 from radiogen.pipeline.graph_folds import FoldResult, GraphTrainings, settings_that_count, training_log
 from radiogen.pipeline.predict_graphs import file_hashes
+from radiogen.pipeline.recipe_study import RecipeOutcome, recipe_metrics, run_folds, split_settings
 from radiogen.report.classification import write_classification_report
 from radiogen.report.explained_network import explained_sections, explanation_words
 from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
-from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, content_hash, hash_inputs
 from radiogen.run.quarantine import Failure
 from radiogen.types import Labels01
@@ -51,19 +50,6 @@ log = logging.getLogger(__name__)
 STAGE = "classify-graphs"
 
 _FILES = ("predictions.csv", "training.csv", TABLE, "metrics.json", "report.html", *MAPS, *PICTURES)
-
-
-@dataclass(frozen=True)
-class GraphsOutcome:
-    """What a classification by brain networks gave.
-
-    Args:
-        metrics: the content of `metrics.json`.
-        failures: cases that could not be prepared; they are left out.
-    """
-
-    metrics: dict[str, Any]
-    failures: list[Failure]
 
 
 def graph_recipe_with(recipe: GraphRecipe, changes: Mapping[str, Any]) -> GraphRecipe:
@@ -97,7 +83,7 @@ def run_classify_graphs(
     progress: bool = False,
     synthetic: bool = False,
     splits: Path | None = None,
-) -> GraphsOutcome:
+) -> RecipeOutcome:
     """Write `predictions.csv`, `training.csv`, `metrics.json`, `report.html`, `model/`, and tables, maps and pictures of what the networks look at.
 
     All of it is kept where it is still true, and every fold is kept in `folds/` when it is done, so that a killed study goes on with what is left.
@@ -136,20 +122,14 @@ def run_classify_graphs(
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         write_reporting(out)
-        return GraphsOutcome(_read(out), found.failures)
+        return RecipeOutcome(_read(out), found.failures)
     drawn, scheme, results = cross_validate_graphs(trainings, table, settings, splits=splits, progress=progress)
     folds = _pairs(drawn, results)
     predictions = _table([prediction_rows(table, split, result.probability, recipe.name) for split, result in folds])
     evaluation = evaluate_predictions(predictions, clinical, evaluate)
-    metrics = {
-        **evaluation.metrics,
-        "split": scheme,
-        "recipe": recipe.name,
-        "branches": ["graphs"],
-        "template": {"name": found.template.name, "nodes": found.template.n_nodes, "connections": found.template.n_edges},
-        "synthetic": synthetic,
-        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *graph_notes(recipe, found.failures)],
-    }  # fmt: skip
+    named = {"name": found.template.name, "nodes": found.template.n_nodes, "connections": found.template.n_edges}
+    notes = [*table.notes, *graph_notes(recipe, found.failures)]
+    metrics = recipe_metrics(evaluation, scheme, recipe.name, "graphs", notes, synthetic=synthetic, template=named)
     write_csv(out / "predictions.csv", predictions, index=False)
     everything = trainings.fitted(np.arange(len(table.y)), settings.seed)
     bundle = graph_bundle(
@@ -160,7 +140,7 @@ def run_classify_graphs(
     _write_results(out, trainings, folds, everything, Evaluation(metrics, evaluation.scores), provenance)
     provenance.record(outputs)
     write_reporting(out)
-    return GraphsOutcome(_read(out), found.failures)
+    return RecipeOutcome(_read(out), found.failures)
 
 
 def _write_results(
@@ -225,14 +205,7 @@ def cross_validate_graphs(
         number, split = numbered
         return trainings.score(f"fold{number:02d}", split.train, split.test, training_seed(settings, split.repeat))
 
-    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(drawn)}
-    # One fold after another: a network takes all cores by itself.
-    results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
-    if failures:
-        raise RadiogenError(
-            f"Fold '{failures[0].case}' of target {table.target} failed: {failures[0].cause}", hint=failures[0].fix
-        )
-    return drawn, scheme, list(results.values())
+    return drawn, scheme, run_folds(fold, drawn, table.target, progress=progress)
 
 
 def held_out_importance(
@@ -296,7 +269,7 @@ def _provenance(
         "template": trainings.prepared.digest,
         "evaluate": evaluate.model_dump(mode="json"),
         "synthetic": synthetic,
-        "splits": {name: getattr(settings, name) for name in ("seed", "sites", "folds", "repeats", "min_site_cases", "max_site_folds")},
+        "splits": split_settings(settings),
     }  # fmt: skip
     sites = table_hash(table.cohort[["patient", "site"]])
     frozen = hash_inputs({"splits": splits})

@@ -16,8 +16,9 @@ from radiogen.config.network_recipes import GraphRecipe
 from radiogen.fusion.graph_bundle import MODEL_FILES, graph_bundle, save_graph_model
 from radiogen.fusion.inner_scores import GRAPH_SCORE, GRAPHS
 from radiogen.fusion.join import FusionTable
-from radiogen.pipeline.classify_graphs import GraphsOutcome, graph_notes, graph_trainings
+from radiogen.pipeline.classify_graphs import graph_notes, graph_trainings
 from radiogen.pipeline.graph_folds import GraphTrainings
+from radiogen.pipeline.recipe_study import RecipeOutcome
 from radiogen.pipeline.stacking import ScoreBranch, check_stackable, run_stacked
 from radiogen.run.provenance import Provenance, content_hash
 from radiogen.types import Labels01
@@ -38,7 +39,7 @@ def run_graphs_stacked(
     progress: bool = False,
     synthetic: bool = False,
     splits: Path | None = None,
-) -> GraphsOutcome:
+) -> RecipeOutcome:
     """Write what `run_classify` writes, with the graph networks' scores as branch `graphs`; also `graphs/` and `model/graphs/`.
 
     Every training is kept in `folds/` when it is done, so that a killed study goes on with what is left.
@@ -82,7 +83,7 @@ def run_graphs_stacked(
         branch, features, cohort, target, out, settings, evaluate=evaluate, feature_settings=feature_settings,
         jobs=jobs, progress=progress, synthetic=synthetic, splits=splits,
     )  # fmt: skip
-    return GraphsOutcome(metrics, found.failures)
+    return RecipeOutcome(metrics, found.failures)
 
 
 def final_graph_model(

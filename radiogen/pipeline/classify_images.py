@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.config.embedding_model import EmbeddingModelSettings, ImageRecipe
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.features import ClinicalSettings
-from radiogen.errors import CohortError, RadiogenError
+from radiogen.errors import CohortError
 from radiogen.evaluate.audit import evaluate_predictions
 from radiogen.fusion.frozen import read_splits, scheme_of
 from radiogen.fusion.join import FusionTable, fusion_table
@@ -29,29 +28,16 @@ from radiogen.fusion.nested import PREDICTION_COLUMNS, PROBABILITY_DIGITS
 from radiogen.pipeline.classify import clinical_facts, table_hash
 from radiogen.pipeline.image_folds import Trainings
 from radiogen.pipeline.image_model import final_model, model_files, trainings_of
+from radiogen.pipeline.recipe_study import RecipeOutcome, recipe_metrics, run_folds, split_settings
 from radiogen.report.classification import write_classification_report
 from radiogen.report.reporting import write_reporting
 from radiogen.run.atomic import write_csv, write_json
-from radiogen.run.executor import run_cases
 from radiogen.run.provenance import Provenance, hash_inputs
 from radiogen.run.quarantine import Failure
 
 log = logging.getLogger(__name__)
 
 STAGE = "classify-images"
-
-
-@dataclass(frozen=True)
-class ImagesOutcome:
-    """What a classification of images gave.
-
-    Args:
-        metrics: the content of `metrics.json`.
-        failures: cases that could not be prepared; they are left out.
-    """
-
-    metrics: dict[str, Any]
-    failures: list[Failure]
 
 
 def with_changes(recipe: ImageRecipe, changes: Mapping[str, Any]) -> ImageRecipe:
@@ -82,7 +68,7 @@ def run_classify_images(
     progress: bool = False,
     synthetic: bool = False,
     splits: Path | None = None,
-) -> ImagesOutcome:
+) -> RecipeOutcome:
     """Write `predictions.csv`, `training.csv`, `metrics.json`, `report.html` and `model/`; kept where they are still true.
 
     Every fold is kept in `folds/` when it is done, so that a killed study goes on with what is left.
@@ -122,7 +108,7 @@ def run_classify_images(
     weights = describe_weights(recipe.settings.weights, recipe.settings.seed)
     chosen = {
         "target": target, "recipe": recipe.model_dump(mode="json"), "evaluate": evaluate.model_dump(mode="json"), "synthetic": synthetic,
-        "splits": {name: getattr(settings, name) for name in ("seed", "sites", "folds", "repeats", "min_site_cases", "max_site_folds")},
+        "splits": split_settings(settings),
         "weights": weights,
     }  # fmt: skip
     cohort = cohort.loc[table.features.index]
@@ -134,19 +120,13 @@ def run_classify_images(
     if provenance.is_current(outputs):
         log.info("classify %s by %s: unchanged, kept", target, recipe.name)
         write_reporting(out)
-        return ImagesOutcome(_read(outputs[2]), failures)
+        return RecipeOutcome(_read(outputs[2]), failures)
     predictions, training, scheme = cross_validate_images(
         trainings, table, settings, recipe.name, splits=splits, progress=progress
     )
     evaluation = evaluate_predictions(predictions, clinical, evaluate)
-    metrics = {
-        **evaluation.metrics,
-        "split": scheme,
-        "recipe": recipe.name,
-        "branches": ["images"],
-        "synthetic": synthetic,
-        "notes": [*evaluation.metrics.get("notes", []), *table.notes, *recipe_notes(recipe, failures)],
-    }
+    notes = [*table.notes, *recipe_notes(recipe, failures)]
+    metrics = recipe_metrics(evaluation, scheme, recipe.name, "images", notes, synthetic=synthetic)
     write_csv(outputs[0], predictions, index=False)
     write_csv(outputs[1], training, index=False)
     write_json(outputs[2], metrics)
@@ -158,7 +138,7 @@ def run_classify_images(
     write_classification_report(outputs[3], metrics, evaluation.scores, provenance=foot, synthetic=synthetic)
     provenance.record(outputs)
     write_reporting(out)
-    return ImagesOutcome(_read(outputs[2]), failures)
+    return RecipeOutcome(_read(outputs[2]), failures)
 
 
 def study_splits(table: FusionTable, settings: ClassifySettings, splits: Path | None) -> tuple[list[Split], str]:
@@ -225,15 +205,9 @@ def cross_validate_images(
         probability, rows = trainings.score(f"fold{number:02d}", split.train, split.test, seed)
         return prediction_rows(table, split, probability, name), _named(rows, split)
 
-    named = {f"repeat {split.repeat}, {split.name}": (number, split) for number, split in enumerate(drawn)}
-    # One fold after another: a network takes all cores, or the accelerator, by itself.
-    results, failures = run_cases(fold, named, stage=f"classify {table.target}", progress=progress)
-    if failures:
-        raise RadiogenError(
-            f"Fold '{failures[0].case}' of target {table.target} failed: {failures[0].cause}", hint=failures[0].fix
-        )
-    predictions = pd.concat([rows for rows, _ in results.values()], ignore_index=True)
-    training = pd.concat([rows for _, rows in results.values()], ignore_index=True)
+    results = run_folds(fold, drawn, table.target, progress=progress)
+    predictions = pd.concat([rows for rows, _ in results], ignore_index=True)
+    training = pd.concat([rows for _, rows in results], ignore_index=True)
     return predictions.sort_values(["repeat", "case"], kind="stable", ignore_index=True), training, scheme
 
 

@@ -17,9 +17,10 @@ from radiogen.config.evaluate import EvaluateSettings
 from radiogen.errors import CohortError
 from radiogen.fusion.inner_scores import IMAGE_SCORE, IMAGES
 from radiogen.fusion.join import FusionTable
-from radiogen.pipeline.classify_images import ImagesOutcome, recipe_notes
+from radiogen.pipeline.classify_images import recipe_notes
 from radiogen.pipeline.image_folds import Trainings
 from radiogen.pipeline.image_model import final_model, trainings_of
+from radiogen.pipeline.recipe_study import RecipeOutcome
 from radiogen.pipeline.stacking import ScoreBranch, check_stackable, run_stacked
 from radiogen.types import Labels01
 
@@ -39,7 +40,7 @@ def run_classify_stacked(
     progress: bool = False,
     synthetic: bool = False,
     splits: Path | None = None,
-) -> ImagesOutcome:
+) -> RecipeOutcome:
     """Write what `run_classify` writes, with the networks' scores as branch `images`; also `images/` and `model/images/`.
 
     Every training is kept in `folds/` when it is done, so that a killed study goes on with what is left.
@@ -98,4 +99,4 @@ def run_classify_stacked(
         branch, features, cohort, target, out, settings, evaluate=evaluate, feature_settings=feature_settings,
         jobs=jobs, progress=progress, synthetic=synthetic, splits=splits,
     )  # fmt: skip
-    return ImagesOutcome(metrics, failures)
+    return RecipeOutcome(metrics, failures)

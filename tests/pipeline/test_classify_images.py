@@ -18,9 +18,10 @@ from radiogen.config.embedding_model import ImageRecipe
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.errors import ConfigError
 from radiogen.pipeline import classify_images
-from radiogen.pipeline.classify_images import ImagesOutcome, run_classify_images, with_changes
+from radiogen.pipeline.classify_images import run_classify_images, with_changes
 from radiogen.pipeline.predict import PredictedCases, warnings_about
 from radiogen.pipeline.predict_images import run_predict_images
+from radiogen.pipeline.recipe_study import RecipeOutcome
 from radiogen.resources import sha256_file
 from radiogen.training.loop import _Trainer
 from tests.branches.embedding.planted import planted_cohort, tiny_model
@@ -75,7 +76,7 @@ def test_images_are_judged_like_anything_else(tmp_path: Path) -> None:
     table = pd.concat([cohort, broken])
     quick = EvaluateSettings(bootstrap_resamples=200, permutations=199)
 
-    def run() -> ImagesOutcome:
+    def run() -> RecipeOutcome:
         return run_classify_images(
             tiny_recipe(), table, "mgmt", tmp_path / "out", ClassifySettings(), evaluate=quick, cache_folder=tmp_path / "cache",
         )  # fmt: skip
