@@ -176,7 +176,7 @@ def _lint_folder(
     tables = {path: rows for path in files if (rows := _rows_in_folder(path, folder)) is not None}
     known = _with_predictions(known, tables, targets)
     cohort = folder / "cohort.csv"
-    if known.labels is None and not known.y and cohort in tables:
+    if known.labels is None and not known.y and cohort in files:
         known = _Known(read_labels(cohort))
     for path, rows in tables.items():
         _lint_rows(path, rows, known, targets, card, settings, report)
@@ -206,6 +206,8 @@ def _rows_in_folder(path: Path, folder: Path) -> LintRows | None:
         return None
     if path.suffix == ".csv" and path.with_suffix(".parquet").is_file():
         return None  # the same table
+    if _no_features_by_contract(path):
+        return None
     try:
         frame = read_any_table(path)
         rows = rows_of(frame, str(path.relative_to(folder)))
@@ -213,6 +215,12 @@ def _rows_in_folder(path: Path, folder: Path) -> LintRows | None:
         log.info("%s is left out: %s", path.name, error)
         return None
     return rows if "case" in rows.roles else None
+
+
+def _no_features_by_contract(path: Path) -> bool:
+    """Return whether a table holds what is known of the cases, or was made from predictions: there the labels have to stand."""
+    beside = {"scores.csv": "predictions.csv", "truth.csv": "../cohort.csv"}.get(path.name)
+    return path.name == "cohort.csv" or (beside is not None and (path.parent / beside).is_file())
 
 
 def _with_predictions(known: _Known, tables: dict[Path, LintRows], targets: list[str]) -> _Known:

@@ -64,8 +64,15 @@ def test_a_study_folder_takes_labels_and_folds_from_its_predictions(tmp_path: Pa
     table.assign(target="idh").to_csv(tmp_path / "predictions.csv", index=False)
     (tmp_path / "metrics.json").write_text(json.dumps({"auc": 0.6, "notes": []}))
     (tmp_path / "splits_final.json").write_text(json.dumps([{"train": ["c0", "c1"], "val": ["c2"]}]))
+    # Where labels belong, they are no leak: the cohort, the truth of phantoms, and what the report's curves are drawn from.
+    once = table.drop_duplicates("case")
+    once.rename(columns={"y_true": "idh"})[["case", "idh"]].to_csv(tmp_path / "cohort.csv", index=False)
+    (tmp_path / "truth").mkdir()
+    once.rename(columns={"y_true": "idh"})[["case", "idh"]].to_csv(tmp_path / "truth/truth.csv", index=False)
+    once[["case", "y_true", "y_prob"]].to_csv(tmp_path / "scores.csv", index=False)
     clean = run(tmp_path)
     assert clean.exit_code == 0, clean.output
+    assert "scores.csv" not in clean.output
     for name in ("features/radiomics.csv: 40 rows", "80 predictions of idh", "metrics.json", "splits_final.json"):
         assert name in clean.output
     label = table.drop_duplicates("case").set_index("case")["y_true"]
