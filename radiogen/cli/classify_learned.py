@@ -106,7 +106,8 @@ def with_habitats(
 ) -> None:
     """Learn a division of the tumours in every fold, and use it beside the other branches."""
     from radiogen.errors import InputError
-    from radiogen.pipeline.classify_habitats import HABITATS, fold_settings, run_classify_habitats
+    from radiogen.fusion.inner_scores import HABITATS
+    from radiogen.pipeline.classify_habitats import fold_settings, run_classify_habitats
 
     others = tuple(name for name in tables["branches"] or ("clinical", "radiomics", HABITATS) if name != HABITATS)
     if cohort is None or len(targets) > 1:

@@ -26,6 +26,9 @@ GRAPHS = "graphs"
 GRAPH_SCORE = "graph_score"
 """Its column."""
 
+HABITATS = "habitats"
+"""Branch of the habitats that are learned in every training side; the folder of their model beside the classifier."""
+
 _EPSILON = 1e-6
 
 

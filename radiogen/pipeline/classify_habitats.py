@@ -25,7 +25,7 @@ from radiogen.config.classify import ClassifySettings
 from radiogen.config.evaluate import EvaluateSettings
 from radiogen.config.habitats import HabitatSettings
 from radiogen.errors import InputError
-from radiogen.fusion.inner_scores import training_key
+from radiogen.fusion.inner_scores import HABITATS, training_key
 from radiogen.fusion.join import fusion_table
 from radiogen.pipeline.classify import run_classify
 from radiogen.pipeline.classify_images import study_splits
@@ -34,9 +34,6 @@ from radiogen.run.executor import run_cases
 from radiogen.run.quarantine import Failure
 
 log = logging.getLogger(__name__)
-
-HABITATS = "habitats"
-"""Name of the branch, and of the folder of its model beside the classifier."""
 
 _GAMMA = 0.05
 

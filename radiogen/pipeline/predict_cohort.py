@@ -13,10 +13,8 @@ from radiogen.cohort.join import join_labels
 from radiogen.cohort.table import read_cohort
 from radiogen.errors import InputError
 from radiogen.fusion.bundle import load_model
-from radiogen.fusion.inner_scores import GRAPHS, IMAGES
+from radiogen.fusion.inner_scores import GRAPHS, HABITATS, IMAGES
 from radiogen.fusion.survival_bundle import load_risk_model
-from radiogen.pipeline.classify_habitats import HABITATS
-from radiogen.pipeline.habitats_apply import run_habitats_apply
 from radiogen.pipeline.inputs import Inputs, from_cohort, read_labels, settings_from_card
 from radiogen.pipeline.predict import Bundle, PredictedCases, is_graph_model, is_image_model, run_predict
 from radiogen.pipeline.survival_predict import is_risk_model, run_predict_risk
@@ -89,6 +87,8 @@ def predict_cohort(
     )  # fmt: skip
     _add_scores(model, branches, inputs, out, device, working)
     if HABITATS in branches:
+        from radiogen.pipeline.habitats_apply import run_habitats_apply  # here: few models have habitats
+
         found_habitats = run_habitats_apply(
             model / HABITATS, inputs.cohort, out / HABITATS, folder=cohort.parent, jobs=jobs, progress=progress
         )
